@@ -11,6 +11,7 @@ from domain.errors import ErrorCode, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, RefundSeen
 from domain.keys import EffectKey
 from domain.money import Money
+from domain.next_reversal import released_by_now
 from domain.order import TenderKind
 from domain.payment import Payment, Refund
 from domain.plan import PlannedTender
@@ -117,7 +118,9 @@ class Restoring:
             return [_to_pay(attempt, never_paid)]
         if planned.release and not planned.released_by_capture and payment.released:
             now = await self._gateway.read_payment(planned.tender.reference) if under_way else payment
-            return await self._reserve_again(attempt, planned, now)
+            released = released_by_now(reversal, now)
+            if isinstance(released, Money) and released:
+                return await self._reserve_again(attempt, planned, now, released)
         return []
 
     async def _cancel(self, attempt: Attempt, refund: Refund, n: int) -> bool:
@@ -141,9 +144,11 @@ class Restoring:
             return False
         return not isinstance(answer, EffectEnded) or answer.outcome is EffectOutcome.DONE
 
-    async def _reserve_again(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> list[Refused]:
+    async def _reserve_again(
+        self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money
+    ) -> list[Refused]:
         """Reserve again what was released of a payment, as it is now; the order names the new payment from then on."""
-        new = await self._authorise_again(attempt, planned, payment)
+        new = await self._authorise_again(attempt, planned, payment, amount)
         if isinstance(new, Refused):
             return [new]
         step_input, key = attempt.step_input, attempt.step_input.key.part_of(key_parts.PAYMENT)
@@ -155,7 +160,9 @@ class Restoring:
         check_done(answer, ErrorCode.PAYMENT_NOT_FOUND)
         return []
 
-    async def _authorise_again(self, attempt: Attempt, planned: PlannedTender, payment: Payment) -> str | Refused:
+    async def _authorise_again(
+        self, attempt: Attempt, planned: PlannedTender, payment: Payment, amount: Money
+    ) -> str | Refused:
         """The new payment, which is made once, whatever becomes of the rest. NO_MANDATE is returned, so that the rest is
         undone all the same. Raises Unavailable."""
         reference = planned.tender.reference
@@ -165,26 +172,26 @@ class Restoring:
         done = attempt.case.outcome_of(key)
         if done and done.outcome is EffectOutcome.DONE and done.reference is not None:
             return done.reference
-        released = f"{planned.release} of {attempt.tender_in_words} is reserved no more"
+        released = f"{amount} of {attempt.tender_in_words} is reserved no more"
         if payment.refundable:
             return Refused(
                 ErrorCode.NO_MANDATE,
                 f"{released}, and payment {reference} still holds {payment.refundable}: ask the customer for a new "
-                f"payment of {planned.release}.",
+                f"payment of {amount}.",
             )
         try:
             made = await attempt.make_effect(
                 key,
-                lambda: self._gateway.authorise_again(reference, planned.release, key=str(key)),
+                lambda: self._gateway.authorise_again(reference, amount, key=str(key)),
                 lambda after: EffectAnswer(after.reference, "reserved again"),
-                amount=planned.release,
+                amount=amount,
             )
         except Refused as no:
             if no.code is not ErrorCode.NO_MANDATE:
                 raise
             return Refused(no.code, f"{released}. {no.message}")
         if made.reference is None:
-            raise Unavailable(f"Another attempt has asked to reserve {planned.release} again; it is looked at again.")
+            raise Unavailable(f"Another attempt has asked to reserve {amount} again; it is looked at again.")
         return made.reference
 
 
