@@ -7,7 +7,7 @@ import pytest
 
 from domain.messages import RefundEvent
 from domain.money import money
-from domain.outcome import CancellationResult, Outcome
+from domain.outcome import CancellationResult, Outcome, State
 from domain.payment import Payment
 from domain.step import StepName
 from providers.books.inbox import SqlInbox
@@ -292,3 +292,28 @@ async def test_what_the_bank_does_not_give_back_of_two_cancellations_that_name_o
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
     assert (await system.payable(), await receivable(system)) == (0, 0)
     await system.assert_books_balance()
+
+
+@pytest.mark.xfail(strict=True, reason="nobody looks")
+async def test_what_was_collected_for_a_lost_dispute_is_owed_when_that_is_won_on_appeal(system: System) -> None:
+    """I1, I3: 64.00 were refunded, the bank gave them back as well, and they were collected. Then the bank takes its 64.00
+    back."""
+    sample = captured(parcels=())
+    await system.shop.place_order(sample)
+    await system.cancel(request(sample))
+    number = await lose_dispute(system, sample.order_id)
+    handle = await system.notify_of_refund(sample.order_id)
+    asked = await system.wait_for_collection(handle)
+    assert asked
+    await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
+    assert (await system.finish(handle)).outcome is Outcome.CANCELLED
+    payment = system.shop.payments[sample.order_id][0]
+    await system.shop.gateway.dispute(payment, "won")
+    found = await system.find_reopened(sample.order_id, number, won=True)
+    assert found
+    await system.library.look_again(found, RefundEvent(event_id="evt_d", subject=number))
+    again = system.current(sample.order_id)
+    system.started.append(again)
+    owed = await system.wait_for_wait(again, lambda wait: wait.state is State.NEEDS_ATTENTION, "a person is asked")
+    assert owed
+    assert "64.00 USD" in owed.reason
