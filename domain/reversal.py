@@ -135,9 +135,11 @@ class Reversal(Value):
     @property
     def rests_on(self) -> frozenset[str]:
         """The refunds without which the customer lacks something: those that count, and others' of before the plan. And what
-        a person has named as their proof, which may be an open dispute."""
+        a person has named as their proof, which may be an open dispute. And the disputes by which the bank has given
+        something back: an appeal may undo that."""
         failed = {refund.reference for refund in self.refunds if refund.status.has_failed}
-        return self.counted_on.union(self.references) - failed
+        of_bank = {part.reference for part in self.bank_parts if part.amount}
+        return self.counted_on.union(self.references, of_bank) - failed
 
     @property
     def reservation_released(self) -> Money:

@@ -294,7 +294,6 @@ async def test_what_the_bank_does_not_give_back_of_two_cancellations_that_name_o
     await system.assert_books_balance()
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks")
 async def test_what_was_collected_for_a_lost_dispute_is_owed_when_that_is_won_on_appeal(system: System) -> None:
     """I1, I3: 64.00 were refunded, the bank gave them back as well, and they were collected. Then the bank takes its 64.00
     back."""
