@@ -53,3 +53,12 @@ def unclear(attempt: Attempt, payment: Payment, amount: Money) -> Refused:
         "and nobody can tell whether for this order or for another one that it pays. If for this one, refund it at the "
         "gateway and resolve the step with the refund's number; otherwise resolve it as nothing due.",
     )
+
+
+def second_person(attempt: Attempt, amount: Money) -> Refused:
+    return Refused(
+        ErrorCode.REFUND_UNCLEAR,
+        f"{amount} of {attempt.tender_in_words} was taken after the cancellation was decided, and the order is under fraud "
+        "review. A second person looks first: somebody who has not asked for the cancellation retries the step to refund "
+        "it, or resolves it as nothing due.",
+    )

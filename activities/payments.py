@@ -8,7 +8,7 @@ from temporalio import activity
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.customer_notices import failure_notice
 from activities.other_payments import look_elsewhere, must_ask_first
-from activities.payment_refusals import by_hand_alone, disputed, unclear
+from activities.payment_refusals import by_hand_alone, disputed, second_person, unclear
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
 from activities.tender_news import capture_news, dispute_news, found_news, refund_news, settlement_facts
@@ -20,6 +20,7 @@ from domain.errors import ErrorCode, OutcomeUnknown, Refused, Unavailable
 from domain.facts import EffectEnded, EffectOutcome, Fact, RefundSeen, ReversalSeen
 from domain.keys import EffectKey
 from domain.money import Money
+from domain.money_questions import awaits_second_person
 from domain.next_reversal import (
     ByHandAlone,
     Disputed,
@@ -121,6 +122,8 @@ class PaymentActivities:
             raise by_hand_alone(attempt, to_do.amount)
         if isinstance(to_do, Unclear):
             raise unclear(attempt, payment, to_do.amount)
+        if isinstance(to_do, MakeRefund) and awaits_second_person(attempt.case, attempt.step_input.target):
+            raise second_person(attempt, to_do.amount)
         return to_do
 
     async def _read_payment(self, attempt: Attempt, tender: Tender) -> Payment:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from domain.carried import Obstacle
 from domain.case import Case
+from domain.decision import Gate, Rule
 from domain.elsewhere import find_elsewhere, unanswered_refunds
 from domain.facts import (
     Credited,
@@ -13,6 +14,7 @@ from domain.facts import (
     RefundElsewhereSeen,
     RefundSeen,
     Reopened,
+    RetryOrdered,
     ReversalSeen,
     SettledByHand,
     says_how_money_goes_back,
@@ -179,3 +181,15 @@ def is_captured_anyway(entries: Sequence[Entry], tender_id: str) -> bool:
             case _:
                 pass
     return captured
+
+
+# Rule: A second person approves these, before this step; policy.toml has the limits [what a suspect pays afterwards]
+def awaits_second_person(case: Case, tender_id: str) -> bool:
+    """Whether what is captured was not yet when an order under fraud review was decided about, so that nobody was asked, and
+    nobody but who asked for the cancellation has had it refunded."""
+    decision = case.decision
+    if decision is None or decision.rule is not Rule.FRAUD_REVIEW or decision.gate is not Gate.NONE:
+        return False
+    asked = {request.actor.id for request in case.requests}
+    said = (entry.fact for entry in case.entries if says_how_money_goes_back(entry.fact, tender_id))
+    return not any(isinstance(fact, RetryOrdered) and fact.by.id not in asked for fact in said)

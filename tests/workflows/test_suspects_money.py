@@ -1,7 +1,5 @@
 """A suspect's money that was taken after the cancellation was decided: then it was only reserved, and nobody was asked."""
 
-import pytest
-
 from domain.decision import Verdict
 from domain.messages import RetryStep
 from domain.money import money
@@ -15,7 +13,6 @@ from tests.workflows.samples import an_id
 from workflows.cancellation import CancellationWorkflow
 
 
-@pytest.mark.xfail(strict=True, reason="it is refunded at once")
 async def test_a_suspects_money_that_was_taken_meanwhile_waits_for_a_second_person(system: System) -> None:
     """Decision 0042: 64.00 are reserved; while the parcel is intercepted, the shop captures them."""
     sample = SampleOrder(
