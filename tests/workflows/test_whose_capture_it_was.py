@@ -1,8 +1,12 @@
 """A shop that captures a shared payment parcel by parcel takes sums of article prices, and articles of one basket often cost
 the same: the amount of a capture does not say for which order it was."""
 
+from datetime import timedelta
+
+import pytest
+
 from domain.money import Money, money
-from domain.outcome import Outcome
+from domain.outcome import Outcome, State
 from domain.request import LineScope
 from domain.step import StepName
 from sandbox.carrier.model import Script
@@ -107,3 +111,30 @@ async def test_what_is_reserved_for_the_order_that_has_not_left_is_released_and_
     )
     result = await system.cancel(request(ours))
     assert (result.refunded, result.released) == (money("60.00 USD"), money("40.00 USD"))
+
+
+@pytest.mark.xfail(strict=True, reason="a person is told to transfer 30.00")
+async def test_nobody_is_told_to_transfer_what_two_orders_of_one_payment_were_both_promised(system: System) -> None:
+    """I11, rule 9: somebody has refunded 70.00 of 100.00 that two orders of 60.00 and 40.00 paid. Both are decided
+    about while 30.00 are left; the first one gets them, and whether the second one's customer has had theirs by the 70.00, nobody knows."""
+    payment = await system.shop.gateway.create_payment(money("100.00 USD"), capture=money("100.00 USD"))
+    await system.shop.gateway.refund_elsewhere(payment, money("70.00 USD"))
+    handles = []
+    for paid in ("60.00 USD", "40.00 USD"):
+        sample = SampleOrder(
+            order_id=an_id(),
+            lines=(line("L1", 1, paid),),
+            tenders=(card(paid, payment=payment),),
+            age=timedelta(days=60),
+        )
+        await system.shop.place_order(sample)
+        _, handle = await system.submit(request(sample))
+        await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
+        handles.append(handle)
+    for handle in handles:
+        await system.approve(handle)
+    assert (await system.finish(handles[0])).refunded == money("30.00 USD")
+    asked = await system.wait_for_step(handles[1], StepName.REVERSE_PAYMENT)
+    assert asked
+    assert "it pays other orders too" in asked.reason
+    assert "Transfer it" not in asked.reason
