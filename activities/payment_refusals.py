@@ -37,7 +37,15 @@ def disputed(attempt: Attempt, payment: Payment) -> Refused:
     )
 
 
-def by_hand_alone(attempt: Attempt, amount: Money) -> Refused:
+def by_hand_alone(attempt: Attempt, payment: Payment, amount: Money) -> Refused:
+    if attempt.case.reversal(attempt.step_input.target).planned.share is not None:
+        return Refused(
+            ErrorCode.REFUND_EXCEEDS_CAPTURED,
+            f"{amount} may be owed on {attempt.tender_in_words}, and its payment, of which {payment.refunded} has been "
+            "refunded, does not have it: it pays other orders too. Find out what was refunded for which of them. What this "
+            "order's customer has not had, transfer to them, and resolve the step with the transfer's reference; if they "
+            "have had it, resolve the step as nothing due.",
+        )
     return Refused(
         ErrorCode.REFUND_EXCEEDS_CAPTURED,
         f"{amount} of {attempt.tender_in_words} is owed, and the gateway does not have it: it went to the "

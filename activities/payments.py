@@ -119,7 +119,7 @@ class PaymentActivities:
         if await must_ask_first(attempt, self._payments):
             return None
         if isinstance(to_do, ByHandAlone):
-            raise by_hand_alone(attempt, to_do.amount)
+            raise by_hand_alone(attempt, payment, to_do.amount)
         if isinstance(to_do, Unclear):
             raise unclear(attempt, payment, to_do.amount)
         if isinstance(to_do, MakeRefund) and awaits_second_person(attempt.case, attempt.step_input.target):
