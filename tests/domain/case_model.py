@@ -362,6 +362,5 @@ class Model:
             self.stop(target, StopStatus.LOST if self.past else StopStatus.DECLINED, True)
         elif step in MONEY:
             self.purses[target].waived += self.purses[target].outstanding
-            self.purses[target].failed = None
         else:
             self.purses[target].left += self.purses[target].overpaid
