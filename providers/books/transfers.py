@@ -177,10 +177,9 @@ async def collect(session: AsyncSession, case: Case) -> None:
 async def waive(session: AsyncSession, case: Case, currency: str) -> None:
     """At the end of a cancellation, what is payable still: a person has declared it not due, under the number that they
     named."""
-    left = await _balance(session, case.cancellation_id, _PAYABLE)
     facts = (entry.fact for entry in case.entries)
     waived = [fact for fact in facts if isinstance(fact, NothingDue) and fact.step in MONEY_STEPS]
-    if left and waived:
+    if waived and (left := await _balance(session, case.cancellation_id, _PAYABLE)):
         key, part = (
             f"waived/{case.cancellation_id}/{case.last_seq}",
             _Part(_PAYABLE, LedgerAccount.REFUNDS_WAIVED, left),

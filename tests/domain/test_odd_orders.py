@@ -97,14 +97,15 @@ def payments(draw: st.DrawFn, order: Order) -> dict[str, Payment]:
         def some(currency: str = currency) -> Money:
             return Money(amount=draw(st.integers(0, 30_000)), currency=currency)
 
-        captured, capturable = some(), some()
+        captured, capturable, capturing = some(), some(), draw(st.none() | st.just(some()))
+        taken = captured + capturing if capturing else captured
         found[tender.tender_id] = Payment(
             reference=tender.reference,
-            amount=draw(st.none() | st.just(captured + capturable + some())),
+            amount=draw(st.none() | st.just(taken + capturable + some())),
             captured=captured,
             capturable=capturable,
             refunded=min(some(), captured),
-            capturing=draw(st.none() | st.just(some())),
+            capturing=capturing,
             released=draw(st.booleans()),
             dispute=draw(st.sampled_from(DisputeState)),
         )

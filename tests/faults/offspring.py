@@ -116,6 +116,7 @@ def main() -> int:
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
         _run_module(module, arguments)
         return 0
     try:

@@ -136,6 +136,7 @@ async def test_a_request_that_is_received_when_all_is_done_learns_that_it_is(rea
         ]
         second, third = await received.get(), await received.get()
         await system.approve(staff.handle)
+        staff.watched.said.append(Said(verb=Verb.APPROVE))
 
         async def is_done() -> bool:
             return await system.outcomes(staff.sample.order_id) == [Outcome.CANCELLED]

@@ -18,6 +18,7 @@ from runtime.plugin import TASK_QUEUE
 from sandbox.gateway.messages import EffectKind
 from sandbox.shop import request
 from tests.faults.invariants import violations
+from tests.faults.model import Said, Verb
 from tests.faults.staff import Staff, place_order
 from tests.faults.stories import STORIES, Story
 from tests.faults.test_webhooks import Delivery, deliver, read_events
@@ -188,6 +189,7 @@ async def test_a_refund_whose_answer_comes_after_another_namespace_took_over_is_
         await staff.submit()
         await system.wait_for_state(staff.handle, State.WAITING_FOR_APPROVAL)
         await system.approve(staff.handle)
+        staff.watched.said.append(Said(verb=Verb.APPROVE))
         await refunded.wait()
         second = await other.start(request(staff.sample, request_id="second"))
         await waits_at_verification(other, second)

@@ -33,6 +33,7 @@ async def cancelled(system: System, price: str, tax: str, *scopes: LineScope) ->
         decided, handle = await system.submit(asked)
         if decided.decision.gate.value != "none":  # the policy has no limit for every currency
             await system.approve(handle)
+            said.append(Said(verb=Verb.APPROVE, cancellation=decided.cancellation_id))
         await system.finish(handle)
         said.append(Said(verb=Verb.SUBMIT, scope=(scope,)))
     return await read_world(system, Watched(order, said))
