@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, cycle
 
+from sqlalchemy.exc import DBAPIError
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
@@ -313,7 +314,11 @@ class Crowd(Staff):
         return True
 
     async def _pack_anew(self) -> bool:
-        order_id, stopped = self.planned.order_id, await find_stopped(self.system, self.watched)
+        order_id = self.planned.order_id
+        try:
+            stopped = await find_stopped(self.system, self.watched)
+        except (DBAPIError, Unavailable):
+            return False  # the database is away
         if stopped is None or ActKind.PACKED_ANEW in self.hits:
             return False
         anew = await label_anew(self.system, order_id, stopped)
