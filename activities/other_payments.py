@@ -15,11 +15,11 @@ async def must_ask_first(attempt: Attempt, payments: Payments) -> bool:
     """Whether a person has to say first what such refunds were for. Asked once it has been looked up what became of our own
     calls."""
     case, target = attempt.case, attempt.step_input.target
-    await look_elsewhere(attempt, payments)
+    await read_other_payments(attempt, payments)
     return bool(case.outstanding(target) and unanswered_refunds(case.entries, target))
 
 
-async def look_elsewhere(attempt: Attempt, payments: Payments) -> None:
+async def read_other_payments(attempt: Attempt, payments: Payments) -> None:
     """Read the other payments, and write what is found. While nothing is owed only a proof could be there."""
     case, target = attempt.case, attempt.step_input.target
     plan, reversal = case.plan, case.reversal(target)

@@ -7,7 +7,7 @@ from temporalio import activity
 
 from activities.attempt import Attempt, EffectAnswer, begin_attempt
 from activities.customer_notices import failure_notice
-from activities.other_payments import look_elsewhere, must_ask_first
+from activities.other_payments import must_ask_first, read_other_payments
 from activities.payment_refusals import by_hand_alone, disputed, second_person, unclear
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
@@ -340,7 +340,7 @@ class PaymentActivities:
                 await attempt.write(*facts)
                 if any(refund.failed_at_customer for refund in attempt.case.reversal(step_input.target).refunds):
                     await self._add_failure_notice(attempt, attempt.case)
-            await look_elsewhere(attempt, self._payments)
+            await read_other_payments(attempt, self._payments)
             return await attempt.answer_look(step_input)
 
     # Rule: In a roll-back money that went back is restored, or asked of a person

@@ -167,7 +167,7 @@ class Shop:
             flags=sample.flags,
         )
         if self.vendure is not None:
-            return await _place_in_vendure(self.vendure, sample, order, sample.handed_over)
+            return await _place_order_in_vendure(self.vendure, sample, order, sample.handed_over)
         await built_in.add_order(
             self.engine,
             order,
@@ -238,7 +238,7 @@ class Shop:
         )
 
 
-async def _place_in_vendure(
+async def _place_order_in_vendure(
     vendure: SandboxVendure, sample: SampleOrder, order: Order, handed_over: frozenset[str]
 ) -> Order:
     code = await vendure.place_order(order, captured=all(part.captured is None for part in sample.tenders))

@@ -192,7 +192,7 @@ class EventDispatcher:
             await self._put_off(event)
             return
         if ended and not ended.busy:
-            await self._events.note_sent(event, ended.cancellation_id, self._sent_again_at(event, ended))
+            await self._events.record_sending(event, ended.cancellation_id, self._sent_again_at(event, ended))
         try:
             await self._signal(event, ended)
         except (RPCError, StarterError) as error:

@@ -251,12 +251,12 @@ class Decisions:
 
     def _question_of(self, said: Written) -> Question | None:
         """The open question that it answers, if any."""
-        place = _place_answered(said)
+        place = _step_answered(said)
         return next((q for q in self._questions if (q.step, q.target) == place), None)
 
     def _last_asked(self, said: Written) -> int:
         """The last fact of the books that was known when this run asked what it answers; 0: it has not asked."""
-        place = _place_answered(said)
+        place = _step_answered(said)
         return self._asked_after.get(place, 0) if place else 0
 
     # Rule: Only what is asked can be answered, and once
@@ -269,7 +269,7 @@ class Decisions:
         if isinstance(said, WithdrawalAsked):
             return
         question = self._question_of(said)
-        place = _place_answered(said)
+        place = _step_answered(said)
         if question is None and place and place in self._tried:
             raise NotPossible(
                 f"{place[0]} of {said.target} is being tried again at this moment. Send it again in two minutes, if it "
@@ -292,7 +292,7 @@ class Decisions:
         return f"No step of order {self._order_id} waits for a decision."
 
 
-def _place_answered(said: Written) -> tuple[StepName, str] | None:
+def _step_answered(said: Written) -> tuple[StepName, str] | None:
     """The step, and its target, about which it is asked."""
     match said:
         case Chosen(target=target):

@@ -136,7 +136,7 @@ class SqlInbox(SqlAdapter):
         async with transaction(self._writes) as session:
             (await _row(session, event)).delivered_at = at
 
-    async def note_sent(self, event: DueEvent, cancellation_id: str, until: datetime) -> None:
+    async def record_sending(self, event: DueEvent, cancellation_id: str, until: datetime) -> None:
         async with transaction(self._writes) as session:
             row = await _row(session, event)
             row.sent_to, row.due_at = cancellation_id, until

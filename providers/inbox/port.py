@@ -113,7 +113,7 @@ class Inbox(Protocol):
 
     async def mark_delivered(self, event: DueEvent, at: datetime) -> None: ...
 
-    async def note_sent(self, event: DueEvent, cancellation_id: str, until: datetime) -> None:
+    async def record_sending(self, event: DueEvent, cancellation_id: str, until: datetime) -> None:
         """It is about to be sent to this ended cancellation, and due again at `until`, unless a look at that one has
         delivered it by then (`Register.mark_looked_at`)."""
         ...

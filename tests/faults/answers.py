@@ -77,10 +77,13 @@ def _given(world: World) -> list[AtGateway]:
 
 
 def _given_under_no_key(world: World) -> int:
-    """At a marketplace, and by not being captured: nobody can say by which of several cancellations."""
+    """At a marketplace, and by not being captured: nobody can say by which of several cancellations. A debit that was never
+    taken was nothing to capture."""
     at_marketplace = sum(effect.amount for effect in _given(world) if effect.key is None)
     left = price_of(world, dict(world.cancelled)) - world.given_back - world.by_hand - world.by_others - world.waived
-    return at_marketplace + min(world.reserved, max(left, 0))
+    never_taken = (t.amount.amount for t in world.order.tenders if t.tender_id in world.never_taken)
+    not_captured = max(world.reserved - sum(never_taken), 0)
+    return at_marketplace + min(not_captured, max(left, 0))
 
 
 def joined_what_it_asked_for(world: World) -> Iterator[tuple[Invariant, str]]:

@@ -81,12 +81,12 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
 async def _place_orders(site: Site, plan: Plan, disturber: Disturber) -> list[Crowd]:
     some = asyncio.Semaphore(_PLACED_AT_ONCE)
 
-    async def place_planned(planned: PlannedOrder) -> Crowd:
+    async def place_planned_order(planned: PlannedOrder) -> Crowd:
         async with some:
             return await Crowd.place_order(site.system, planned, disturber.count_look)
 
     orders = await make_payments(site.system.shop.gateway, plan)
-    return list(await asyncio.gather(*(place_planned(planned) for planned in orders)))
+    return list(await asyncio.gather(*(place_planned_order(planned) for planned in orders)))
 
 
 async def _see_through(crowds: Sequence[Crowd], disturber: Disturber) -> list[Violation]:

@@ -45,3 +45,18 @@ async def test_of_a_debit_that_fails_nothing_is_given_back(system: System, *, is
         broken = violations(world.model_copy(update=changes))
         assert any("nothing was ever taken" in found.sentence for found in broken) is not is_taken
         assert Invariant.MONEY in {found.invariant for found in broken} or is_taken
+
+
+async def test_a_debit_that_was_never_taken_needs_no_second_person(system: System) -> None:
+    """It had failed before somebody asked: nothing goes out, however much the order cost."""
+    paid = card("600.00 USD", card=TestCard.DEBIT)
+    order = await system.shop.place_order(
+        sample := SampleOrder(order_id=an_id(), lines=(line("L1", 1, "600.00 USD"),), tenders=(paid,))
+    )
+    [payment] = system.shop.payments[sample.order_id]
+    await system.shop.gateway.debit_fails(payment)
+    await system.cancel(request(sample))
+    world = await read_world(system, Watched(order, [Said(verb=Verb.SUBMIT)]))
+    assert violations(world) == []
+    as_if_reserved = violations(world.model_copy(update={"never_taken": ()}))
+    assert any("without a second person" in found.sentence for found in as_if_reserved)

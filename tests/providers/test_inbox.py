@@ -272,10 +272,10 @@ async def test_an_event_that_was_sent_to_an_ended_cancellation_is_delivered_by_a
     later = at + timedelta(minutes=5)
     assert await merchant.books.events_sent("O-1") == []
     for event in (seen, given_up):
-        await inbox.note_sent(event, one.cancellation_id, later)
+        await inbox.record_sending(event, one.cancellation_id, later)
     begun_with = await merchant.books.events_sent("O-1")
     assert {*begun_with} == {seen.event_id, given_up.event_id}
-    await inbox.note_sent(late, one.cancellation_id, later)
+    await inbox.record_sending(late, one.cancellation_id, later)
     await give_up(database, given_up.event_id)
 
     await merchant.books.mark_looked_at("another", begun_with)

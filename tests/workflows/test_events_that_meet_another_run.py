@@ -36,17 +36,17 @@ async def fail(system: System, sample: SampleOrder, *refunds: str) -> None:
         await receive(system, sample, refund)
 
 
-async def asked_about(system: System, sample: SampleOrder, *refunds: str) -> tuple[str, Handle]:
+async def wait_for_question_about(system: System, sample: SampleOrder, *refunds: str) -> tuple[str, Handle]:
     """The first of these refunds that a person is asked about, in the order's run of now."""
     run = system.current(sample.order_id)
     found: list[str] = []
 
-    async def asked() -> bool:
+    async def is_asked() -> bool:
         waits = [wait for wait in (await system.progress(run)).waits if wait.step is not None]
         found.extend(refund for refund in refunds if any(refund in wait.reason for wait in waits))
         return bool(found)
 
-    await eventually(asked, f"a person is asked about {refunds}")
+    await eventually(is_asked, f"a person is asked about {refunds}")
     return found[0], run
 
 
@@ -64,10 +64,10 @@ async def test_two_refunds_of_two_cancellations_that_fail_together_are_both_hear
     sample, refunds = await cancel_lines(system, "L1", "L2")
     await fail(system, sample, *refunds)
     async with dispatching_events(system):
-        heard, run = await asked_about(system, sample, *refunds)
+        heard, run = await wait_for_question_about(system, sample, *refunds)
         await refund_again(system, run)
         [other] = {*refunds} - {heard}
-        _, run = await asked_about(system, sample, other)
+        _, run = await wait_for_question_about(system, sample, other)
         await refund_again(system, run)
         await wait_for_delivery(system, sample.order_id)
 
@@ -82,7 +82,7 @@ async def test_a_refund_that_fails_while_the_next_cancellation_is_verified_is_he
     async with dispatching_events(system):
         await wait_for_delivery(system, sample.order_id, times=1)
         assert (await system.finish(following)).outcome is Outcome.CANCELLED
-        await asked_about(system, sample, refund)
+        await wait_for_question_about(system, sample, refund)
 
 
 async def test_a_refund_that_fails_is_heard_of_although_the_run_that_was_to_look_is_lost(system: System) -> None:
@@ -94,7 +94,7 @@ async def test_a_refund_that_fails_is_heard_of_although_the_run_that_was_to_look
         run = system.current(sample.order_id)
         await system.wait_for_look(run, sample.order_id)
         await system.lose(run)
-        await asked_about(system, sample, refund)
+        await wait_for_question_about(system, sample, refund)
 
 
 async def test_an_event_is_delivered_by_a_look_that_finds_nothing(system: System) -> None:

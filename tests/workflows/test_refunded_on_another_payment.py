@@ -35,7 +35,7 @@ async def refunded_by_others(system: System, sample: SampleOrder, amount: str) -
     return handle, theirs
 
 
-async def ask(system: System, handle: Handle, theirs: str, amount: str) -> Wait:
+async def wait_for_question(system: System, handle: Handle, theirs: str, amount: str) -> Wait:
     wait = await system.wait_for_wait(handle, lambda wait: wait.state is State.NEEDS_ATTENTION, "somebody is asked")
     assert wait, "nobody is asked"
     assert (wait.step, wait.target, wait.owner) == (StepName.REVERSE_PAYMENT, "T1", Owner.REFUND_DEPARTMENT)
@@ -57,7 +57,7 @@ async def test_what_others_refund_for_it_on_the_other_card_is_not_given_twice(sy
     """E30, I1, I11: the person finds that it was for this, and names it."""
     sample = two_cards()
     handle, theirs = await refunded_by_others(system, sample, "40.00 USD")
-    wait = await ask(system, handle, theirs, "40.00 USD")
+    wait = await wait_for_question(system, handle, theirs, "40.00 USD")
     assert (await system.gateway.read_payment(system.shop.payments[sample.order_id][0])).refunded == money("0.00 USD")
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
     await end(system, handle, sample, FORTY)
@@ -68,7 +68,7 @@ async def test_what_others_refund_for_something_else_on_the_other_card_changes_n
     """E30, I1: the person says so by trying the step again."""
     sample = two_cards()
     handle, theirs = await refunded_by_others(system, sample, "15.00 USD")
-    await ask(system, handle, theirs, "15.00 USD")
+    await wait_for_question(system, handle, theirs, "15.00 USD")
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
     await end(system, handle, sample, money("15.00 USD"), FORTY)
 
@@ -77,7 +77,7 @@ async def test_a_refund_on_the_other_card_stands_for_no_more_than_it_is(system: 
     """E30, I1: the rest goes back as planned."""
     sample = two_cards()
     handle, theirs = await refunded_by_others(system, sample, "15.00 USD")
-    wait = await ask(system, handle, theirs, "15.00 USD")
+    wait = await wait_for_question(system, handle, theirs, "15.00 USD")
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
     await end(system, handle, sample, money("15.00 USD"), money("25.00 USD"))
     assert await system.paid_by_hand(theirs) == money("15.00 USD")
@@ -105,7 +105,7 @@ async def test_what_others_refund_on_the_other_card_is_not_given_as_store_credit
 async def named(system: System, sample: SampleOrder) -> str:
     """The cancellation of the first line has ended: others had refunded it on the second card. Returns their refund."""
     handle, theirs = await refunded_by_others(system, sample, "40.00 USD")
-    wait = await ask(system, handle, theirs, "40.00 USD")
+    wait = await wait_for_question(system, handle, theirs, "40.00 USD")
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
     await end(system, handle, sample, FORTY)
     return theirs
@@ -152,7 +152,7 @@ async def test_what_others_refunded_on_the_other_card_is_collected_when_it_is_ro
     await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     theirs = await system.shop.gateway.refund_elsewhere(second, money("15.00 USD"))
     await system.approve(handle)
-    wait = await ask(system, handle, theirs, "15.00 USD")
+    wait = await wait_for_question(system, handle, theirs, "15.00 USD")
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
     refused = await system.wait_for_wait(handle, lambda wait: bool(wait.choices), "the refund was refused")
     assert refused

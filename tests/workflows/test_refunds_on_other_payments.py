@@ -12,7 +12,13 @@ from sandbox.gateway.messages import FaultKind
 from sandbox.shop import SampleOrder, card, line, request
 from tests.system import Handle, System, customer_of, eventually, settled
 from tests.workflows.samples import an_id
-from tests.workflows.test_refunded_on_another_payment import FORTY, ask, end, refunded_by_others, two_cards
+from tests.workflows.test_refunded_on_another_payment import (
+    FORTY,
+    end,
+    refunded_by_others,
+    two_cards,
+    wait_for_question,
+)
 
 FIFTEEN, TWENTY_FIVE = money("15.00 USD"), money("25.00 USD")
 
@@ -41,7 +47,7 @@ async def test_of_two_refunds_on_the_other_card_both_count(system: System) -> No
     one = await system.shop.gateway.refund_elsewhere(second, FIFTEEN)
     other = await system.shop.gateway.refund_elsewhere(second, TWENTY_FIVE)
     await system.approve(handle)
-    wait = await ask(system, handle, one, "15.00 USD")
+    wait = await wait_for_question(system, handle, one, "15.00 USD")
     assert other in wait.reason
     await system.resolve(handle, settled(wait, "done_by_hand", one))
     asked = await system.wait_for_collection(handle, after=wait)
@@ -55,7 +61,7 @@ async def test_what_others_refund_on_the_other_card_while_the_question_waits_is_
     """E30, I1, I11: the answer is about the first refund alone."""
     sample = two_cards()
     handle, one = await refunded_by_others(system, sample, "15.00 USD")
-    wait = await ask(system, handle, one, "15.00 USD")
+    wait = await wait_for_question(system, handle, one, "15.00 USD")
     second = system.shop.payments[sample.order_id][1]
     other = await system.shop.gateway.refund_elsewhere(second, TWENTY_FIVE)
     await system.resolve(handle, settled(wait, "done_by_hand", one))
@@ -124,7 +130,7 @@ async def test_what_others_refund_while_the_gateway_does_not_answer_is_asked_abo
 
     await eventually(is_lost, "the refund's answer is lost")
     theirs = await system.shop.gateway.refund_elsewhere(second, FORTY)
-    wait = await ask(system, handle, theirs, "40.00 USD")
+    wait = await wait_for_question(system, handle, theirs, "40.00 USD")
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
     await end(system, handle, sample, FORTY)
 
@@ -137,7 +143,7 @@ async def test_what_others_refund_on_a_card_of_which_a_part_is_not_to_be_capture
     tenders = (card("50.00 USD"), card("50.00 USD", "30.00 USD"))
     sample = SampleOrder(order_id=an_id(), lines=lines, tenders=tenders, age=timedelta(days=60))
     handle, theirs = await refunded_by_others(system, sample, "30.00 USD")
-    wait = await ask(system, handle, theirs, "30.00 USD")
+    wait = await wait_for_question(system, handle, theirs, "30.00 USD")
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
     result = await system.finish(handle)
     assert (result.refunded, result.released) == (money("50.00 USD"), money("5.00 USD"))
@@ -156,7 +162,7 @@ async def test_more_than_is_due_on_the_other_card_is_asked_about(system: System)
     """E30, I1, I11: something goes back on both cards, and others refund more on the second one than that."""
     sample = of_both_cards()
     handle, theirs = await refunded_by_others(system, sample, "50.00 USD")
-    wait = await ask(system, handle, theirs, "50.00 USD")
+    wait = await wait_for_question(system, handle, theirs, "50.00 USD")
     await system.resolve(handle, settled(wait, "done_by_hand", theirs))
     result = await system.finish(handle)
     assert result.refunded == money("60.00 USD")
