@@ -164,8 +164,8 @@ class Register(Protocol):
         ...
 
     async def events_sent(self, order_id: str) -> Sequence[str]:
-        """The providers' events that were sent to ended cancellations of the order (`Inbox.record_sending`), and that no look
-        has delivered."""
+        """The providers' events that were sent to ended cancellations of the order (`Inbox.record_sending`), and that no
+        look has delivered."""
         ...
 
     async def mark_looked_at(self, cancellation_id: str, event_ids: Sequence[str]) -> None:
