@@ -33,7 +33,8 @@ from sandbox.vendure.process import VendureProcess
 from sandbox.vendure.shop import CANCELLATIONS_USERNAME, PASSWORD
 
 USUAL_PORT, USUAL_UI_PORT, USUAL_API_PORT = 7233, 8233, 8000
-_PATIENCE = 30  # seconds for a process to become ready
+_PATIENCE = 60  # seconds for a process to become ready
+_STARTS = 3  # of Temporal, when it ends at once
 
 # A process of the sandbox runs Python; this line of it becomes another program, under the same process id.
 _BECOME = "import os, sys; os.execv(sys.argv[1], sys.argv[1:])"
@@ -59,16 +60,11 @@ class Stack:
         over_vendure: bool = False,
     ) -> None:
         self.folder = folder
-        _, behind, _ = _free_ports()
-        self.address = f"127.0.0.1:{port}"
+        self._measured = measured
+        self._ui_port = ui_port
+        self._use_port(port)
         self.database_url = f"sqlite:///{folder / 'cancellations.sqlite'}"
         self.mails = folder / "mail"
-        self.temporal = Process(
-            "Temporal",
-            ["-c", _BECOME, *_start_dev(None if measured else folder, port, behind)],
-            folder / "temporal.log",
-            announces=False,
-        )
         gateway = ["-m", "sandbox.gateway", "--data", str(folder / "gateway.sqlite"), "--settle-seconds", "4"]
         self.marketplace = marketplace_process(folder)
         webhooks = f"http://127.0.0.1:{api_port}/webhooks" if api_port else None
@@ -78,8 +74,6 @@ class Stack:
         self.carrier = carrier_process(folder, scan_seconds=2, webhook_url=webhooks and f"{webhooks}/easypost")
         self.mailbox = mailbox_process(self.mails)
         self.vendure = VendureProcess(folder / "vendure", plugin=True, dashboard=True) if over_vendure else None
-        ui = ["-m", "sandbox.temporal_ui", "--upstream", f"http://127.0.0.1:{behind}", "--port", str(ui_port)]
-        self.ui = Process("Temporal UI", ui, folder / "ui.log")
         self.mail_pages = Process(
             "mail pages", ["-m", "sandbox.mail_pages", "--data", str(self.mails)], folder / "mail_pages.log"
         )
@@ -88,6 +82,15 @@ class Stack:
         self._api_port = api_port
         self._keys = folder / "api_keys.toml"
         self.api = Process("API", ["api.py"], folder / "api.log", event="api_started")
+
+    def _use_port(self, port: int) -> None:
+        """For Temporal, and a free one for what its UI asks."""
+        _, behind, _ = _free_ports()
+        self.address = f"127.0.0.1:{port}"
+        temporal = ["-c", _BECOME, *_start_dev(None if self._measured else self.folder, port, behind)]
+        self.temporal = Process("Temporal", temporal, self.folder / "temporal.log", announces=False)
+        ui = ["-m", "sandbox.temporal_ui", "--upstream", f"http://127.0.0.1:{behind}", "--port", str(self._ui_port)]
+        self.ui = Process("Temporal UI", ui, self.folder / "ui.log")
 
     @property
     def exports(self) -> tuple[str, ...]:
@@ -108,7 +111,7 @@ class Stack:
         others = [self.gateway, self.carrier, self.marketplace, self.mailbox, *([self.vendure] if self.vendure else [])]
         self.temporal.start()
         await self._start_all(others, migrate(self.database_url))
-        client = await self._connect()
+        client = await self._connect_to_new()
         if self._api_port:
             await self._start_for_people(self._api_port)
         return client
@@ -190,6 +193,19 @@ class Stack:
             if not process.running or time.monotonic() > deadline:
                 raise _did_not_start(process)
             await asyncio.sleep(0.05)
+
+    async def _connect_to_new(self) -> Client:
+        """A port that was free may be somebody else's by the time that the server asks for it, which it ends by: it is then
+        begun again on others."""
+        for _ in range(_STARTS - 1):
+            try:
+                return await self._connect()
+            except StackError:
+                if self.temporal.running:
+                    raise
+            self._use_port(_free_ports()[0])
+            self.temporal.start()
+        return await self._connect()
 
     async def _connect(self) -> Client:
         deadline = time.monotonic() + _PATIENCE

@@ -1,5 +1,6 @@
-"""What `make up` says of where it is."""
+"""Where `make up` is, and what it says of that."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ async def test_what_is_not_installed_of_vendure_is_said_before_anything_starts(
     with pytest.raises(StackError, match=f"is not installed. Run: {goal}$"):
         await stack.start()
     assert not stack.temporal.running
+
+
+async def test_a_port_that_somebody_else_takes_before_temporal_does_is_exchanged(tmp_path: Path) -> None:
+    async with new_stack(tmp_path) as stack:
+        with socket.create_server(("127.0.0.1", int(stack.address.rpartition(":")[2]))):
+            taken = stack.address
+            client = await stack.start()
+        assert client.service_client.config.target_host == stack.address != taken
+        assert stack.temporal.running
 
 
 async def test_a_second_one_is_told_what_to_stop(tmp_path: Path) -> None:
