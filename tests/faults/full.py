@@ -1,4 +1,5 @@
-"""The full run: every harness with all that it has, one after the other.
+"""The full run: every harness with all that it has; beside each other what runs on SQLite, what runs on PostgreSQL, and
+what waits most of the time.
 
 python -m tests.faults.full --results DIR [--share 10 | --short] [--only HARNESS …]
 
@@ -47,8 +48,8 @@ class Harness(StrEnum):
 @dataclass(frozen=True)
 class Part:
     """Of the full run. `short` is its share of a short run; without one it is left out there. `sizes` are options whose
-    values are divided by the share, and at least `least`; a part without any draws its cases itself. `waits`: most of the
-    time it does nothing, so another part runs beside it."""
+    values are divided by the share, and at least `least`; a part without any draws its cases itself. `waits`: it does
+    nothing most of the time."""
 
     harness: Harness
     database: Database | None = None
@@ -61,6 +62,11 @@ class Part:
     def __str__(self) -> str:
         words = [self.harness.value, self.database, f"seed {self.seed}" if self.seed else None]
         return " ".join(word for word in words if word)
+
+    @property
+    def lane(self) -> str:
+        """Parts of one lane run one after the other, lanes beside each other: one for each core, and what waits."""
+        return "waiting" if self.waits else self.database or Database.SQLITE
 
     def arguments(self, results: Path, share: int) -> list[str]:
         given = {"--results": str(results)}
@@ -138,7 +144,7 @@ async def _stop(child: asyncio.subprocess.Process) -> None:
 
 
 async def run_parts(parts: Sequence[tuple[Part, int]], results: Path) -> dict[str, Ended]:
-    """Each with its share, one after the other; beside them those that wait."""
+    """Each with its share."""
     ended: dict[str, Ended] = {}
     ourselves = asyncio.current_task()
     assert ourselves is not None
@@ -152,12 +158,11 @@ async def run_parts(parts: Sequence[tuple[Part, int]], results: Path) -> dict[st
             word = ended[str(part)].name.lower().replace("_", " ")
             report(f"[{part}] {word} after {time.monotonic() - began:.0f} s; {len(ended)} of {len(parts)} parts")
 
-    waiting = [(part, share) for part, share in parts if part.waits]
     async with (
-        asyncio.TaskGroup() as both
-    ):  # where this is cancelled it waits for both, and so for what they have started
-        both.create_task(run_each(waiting))
-        both.create_task(run_each([asked for asked in parts if asked not in waiting]))
+        asyncio.TaskGroup() as lanes
+    ):  # where this is cancelled it waits for them, and so for what they have started
+        for lane in sorted({part.lane for part, _ in parts}):
+            lanes.create_task(run_each([asked for asked in parts if asked[0].lane == lane]))
     return ended
 
 

@@ -79,6 +79,12 @@ def test_the_full_run_has_every_harness_and_what_a_share_of_it_has() -> None:
     assert arguments["sweep sqlite"][2:] == ["--database", "sqlite", "--share", "10"]
 
 
+def test_what_is_on_one_database_runs_one_after_the_other() -> None:
+    lanes = {part.lane for part in FULL if part.harness is Harness.SWARM}
+    assert lanes == {"sqlite", "postgresql"}
+    assert {part.lane for part in FULL} == lanes | {"waiting"}
+
+
 def test_a_short_run_has_every_harness_too() -> None:
     assert {part.harness for part, _ in choose_parts(list(Harness), None)} == set(Harness)
     assert {share for _, share in choose_parts([Harness.SWARM], 10)} == {10}
