@@ -207,13 +207,8 @@ BROKEN: Mapping[str, Broken] = {
 }
 
 
-@pytest.fixture
-async def sound(system: System) -> World:
-    return await cancelled(system)
-
-
 @pytest.mark.parametrize("name", BROKEN)
-async def test_each_check_sees_what_it_is_there_for(sound: World, name: str) -> None:
+def test_each_check_sees_what_it_is_there_for(sound: World, name: str) -> None:
     BROKEN[name].assert_seen_in(sound)
 
 

@@ -8,7 +8,7 @@ from domain.money import money
 from domain.outcome import Outcome, State
 from sandbox.shop import request
 from tests.faults import answers, invariants, runs
-from tests.faults.broken import L2, Broken, by_others, cancelled, given_back, two_lines, with_lines, with_run, with_said
+from tests.faults.broken import L2, Broken, by_others, given_back, two_lines, with_lines, with_run, with_said
 from tests.faults.invariants import violations
 from tests.faults.model import (
     Invariant,
@@ -137,13 +137,8 @@ BROKEN: Mapping[str, Broken] = {
 }
 
 
-@pytest.fixture
-async def sound(system: System) -> World:
-    return await cancelled(system)
-
-
 @pytest.mark.parametrize("name", BROKEN)
-async def test_each_check_sees_what_it_is_there_for(sound: World, name: str) -> None:
+def test_each_check_sees_what_it_is_there_for(sound: World, name: str) -> None:
     BROKEN[name].assert_seen_in(sound)
 
 
