@@ -109,7 +109,7 @@ pictures: test-browser test-dashboard  ## both of these, and write docs/pictures
 
 test-faults: $(READY)  ## longer runs: properties on more inputs, every harness
 	@$(BIN)/python -m pytest -n 2 --ignore=tests/faults --ignore=tests/integrations --ignore=tests/browser -m properties --hypothesis-profile=faults
-	@$(BIN)/python -m pytest -n 2 tests/faults -m "long or properties" --hypothesis-profile=faults
+	@$(BIN)/python -m pytest -n 2 tests/faults tests/e2e -m "long or properties" --hypothesis-profile=faults
 	@rm -rf .run/test-faults
 	@$(BIN)/python -m tests.faults.full --results .run/test-faults --short
 

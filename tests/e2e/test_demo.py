@@ -53,6 +53,7 @@ async def test_every_sample_ends_as_expected_and_the_books_balance(undisturbed: 
     assert undisturbed.problems == ()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_a_worker_killed_in_the_middle_changes_no_outcome_and_no_effect(
     undisturbed: Report, tmp_path: Path
