@@ -1,6 +1,7 @@
 """What a test sees of a run and of the books beside its result; and messages that reach a run together."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowTaskFailedCause
@@ -19,12 +21,13 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from domain.money import Money
+from domain.order import Order
 from domain.outcome import Outcome, Progress, State, Wait
 from domain.request import CancellationRequest
 from domain.step import Owner, StepName
 from providers.books.inbox import SqlInbox
 from providers.inbox.port import DueEvent, Provider
-from sandbox import books
+from sandbox import books, built_in
 from tests import loss
 from workflows.cancellation import CancellationWorkflow
 
@@ -138,6 +141,16 @@ class Observing:
     async def began_at(self, run: Run) -> datetime:
         """When the run started, by the server's clock."""
         return (await run.fetch_history()).events[0].event_time.ToDatetime(UTC)
+
+    async def read_order(self, order_id: str) -> Order:
+        """As it is now; `held_by` is whoever has frozen it in the order management system."""
+        return await books.order(self.engine, order_id)
+
+    async def store_credit(self, customer_id: str, currency: str = "USD") -> Money:
+        """What is on the customer's store credit; zero where there is none."""
+        with contextlib.suppress(NoResultFound):
+            return await built_in.balance(self.engine, f"store-credit-{customer_id}-{currency}")
+        return Money.zero(currency)
 
     async def outcomes(self, order_id: str) -> list[Outcome | None]:
         """How the order's cancellations stand in the books, oldest first; None is one that is open."""

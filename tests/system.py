@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from sqlalchemy.exc import NoResultFound
 from temporalio.api.testservice.v1 import LockTimeSkippingRequest, SleepRequest, UnlockTimeSkippingRequest
 from temporalio.client import (
     Client,
@@ -42,7 +41,6 @@ from domain.messages import (
     Withdraw,
 )
 from domain.money import Money
-from domain.order import Order
 from domain.outcome import CancellationResult, State, Wait
 from domain.policy import Policy
 from domain.request import Actor, ActorKind, CancellationRequest, workflow_id
@@ -57,7 +55,7 @@ from providers.marketplace.mirakl import MiraklMarketplace
 from providers.orders.port import Orders
 from providers.stored_value.port import StoredValue
 from runtime.policy_file import load_policy
-from sandbox import books, built_in
+from sandbox import books
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, Shop
 from tests import loss
@@ -156,13 +154,15 @@ class System(Observing):
             await asyncio.sleep(0.05)
         return DecidedSubmission(**dict(receipt)), handle
 
-    async def start(self, request: CancellationRequest) -> Handle:
-        """Start the cancellation and wait for nothing."""
+    async def start(self, request: CancellationRequest, *, task_lasts: timedelta | None = None) -> Handle:
+        """Start the cancellation and wait for nothing. A task of the run that nobody completes is given to the next worker
+        after `task_lasts`; by default after ten seconds."""
         await self.client.start_workflow(
             CancellationWorkflow.run,
             request,
             id=workflow_id(request.order_id),
             task_queue=self.task_queue,
+            task_timeout=task_lasts,
             search_attributes=attributes_at_start(request),
         )
         handle = self.current(request.order_id)  # the one of start_workflow would unlock the clock, as `end` does
@@ -303,16 +303,6 @@ class System(Observing):
             return begun or bool((await self.progress(handle)).waits)
 
         await eventually(met, "the run looks at the payment")
-
-    async def read_order(self, order_id: str) -> Order:
-        """As it is now; `held_by` is whoever has frozen it in the order management system."""
-        return await books.order(self.engine, order_id)
-
-    async def store_credit(self, customer_id: str, currency: str = "USD") -> Money:
-        """What is on the customer's store credit; zero where there is none."""
-        with contextlib.suppress(NoResultFound):
-            return await built_in.balance(self.engine, f"store-credit-{customer_id}-{currency}")
-        return Money.zero(currency)
 
     async def wake(self, handle: Handle) -> None:
         """What a webhook of the gateway becomes: a signal that only wakes the run up."""

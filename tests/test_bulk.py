@@ -72,26 +72,26 @@ async def runs(system: System, order_ids: Sequence[str]) -> list[str]:
     return [order_id for order_id in every if order_id in wanted]
 
 
-async def test_two_hundred_orders_with_an_unknown_one_in_the_middle(
+async def test_a_hundred_orders_with_an_unknown_one_in_the_middle(
     open_system: System, starter: Starter, tmp_path: Path
 ) -> None:
     """D12"""
-    order_ids = await place_orders(open_system, [authorised() for _ in range(200)])
-    file = csv_of(tmp_path, *order_ids[:100], "O-none", *order_ids[100:])
+    order_ids = await place_orders(open_system, [authorised() for _ in range(100)])
+    file = csv_of(tmp_path, *order_ids[:50], "O-none", *order_ids[50:])
     done = await starter("bulk", str(file), *AGENT, "--json")
     assert done.code == ExitCode.DONE, done.err
-    assert done.err == "100 of 201 answered\n200 of 201 answered\n"
-    assert summary(done).answers == {"approved": 200, "rejected: order_not_found": 1}
+    assert done.err == "100 of 101 answered\n"
+    assert summary(done).answers == {"approved": 100, "rejected: order_not_found": 1}
     seen = {answer.order_id: answer for answer in answers(file)}
     assert seen.keys() == {*order_ids, "O-none"}
     assert {(str(seen[order_id].release), seen[order_id].verdict) for order_id in order_ids} == {
         ("64.00 USD", Verdict.APPROVED)
     }
-    assert (seen["O-none"].line, seen["O-none"].rule) == (102, Rule.ORDER_NOT_FOUND)
+    assert (seen["O-none"].line, seen["O-none"].rule) == (52, Rule.ORDER_NOT_FOUND)
     await all_cancelled_once(open_system, order_ids)
 
     again = await starter("bulk", str(file), *AGENT, "--json")
-    assert (again.code, summary(again).answers, summary(again).before) == (ExitCode.DONE, {}, 201)
+    assert (again.code, summary(again).answers, summary(again).before) == (ExitCode.DONE, {}, 101)
 
 
 async def test_an_interrupted_run_says_how_to_go_on_and_starts_nothing_twice(

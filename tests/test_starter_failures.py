@@ -8,6 +8,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from client import cancellations as library
+from client import runs
 from domain.messages import Approve
 from domain.outcome import State
 from domain.request import workflow_id
@@ -26,7 +27,10 @@ from tests.system import AGENT, eventually, new_queue
 from tests.workflows.samples import captured
 
 
-async def test_without_a_worker_the_request_is_kept_and_says_so(dev_server: WorkflowEnvironment) -> None:
+async def test_without_a_worker_the_request_is_kept_and_says_so(
+    dev_server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "QUERY_WAIT", timedelta(seconds=0.5))
     cancellations = Cancellations(dev_server.client, task_queue=new_queue())
     sample = captured()
     with pytest.raises(StarterError) as undecided:

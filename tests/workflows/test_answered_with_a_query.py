@@ -113,7 +113,7 @@ async def test_a_run_that_the_sdk_has_lost_track_of_is_healed_by_a_reset(real_ti
     says it heals it."""
     system, sample = real_time_system, captured(parcels=())
     await system.shop.place_order(sample)
-    handle = await system.start(request(sample))
+    handle = await system.start(request(sample), task_lasts=timedelta(seconds=3))
     sent = await system.send_unheard(handle, lambda: submit(handle, sample))
     asked = await query_unheard(system.client, handle)
     order = QueriesLast()

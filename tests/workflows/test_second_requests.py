@@ -111,7 +111,7 @@ async def test_another_scope_in_a_file_is_carried_out_after_the_first(
         return bulk.returncode is not None or (results.exists() and results.read_text(encoding="utf-8") != "")
 
     with contextlib.suppress(AssertionError):  # it may wait for the first one's end
-        await eventually(sent, "the line has an answer", within=10)
+        await eventually(sent, "the line has an answer", within=4)
     await approve_and_end(system, sample.order_id)
     await end_starter(bulk)
     await run_starter(address_of(dev_server), "bulk", str(file), "--json")

@@ -33,6 +33,7 @@ from tests.system import System, customer_of
 from tests.workflows.samples import an_id, captured
 
 PENDING = "pm_card_pendingRefund"
+SHORT = timedelta(seconds=3)
 # A task that fails leaves behind what it had begun, and Python warns of that when it is collected.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -91,7 +92,7 @@ async def test_a_word_of_a_newer_worker_waits_for_the_deploy(real_time_system: S
     sample = captured()
     await system.shop.place_order(sample)
     async with older_worker(system, OlderVersion("succeeded")):
-        handle = await system.start(request(sample))
+        handle = await system.start(request(sample), task_lasts=SHORT)
 
         async def read() -> bool:
             running = (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
@@ -137,7 +138,7 @@ async def test_a_mistake_in_one_of_two_parallel_stops_is_seen_at_once(real_time_
     )
     await system.shop.place_order(sample)
     async with system.worker(more_interceptors=[Mistake()]):
-        handle = await system.start(request(sample))
+        handle = await system.start(request(sample), task_lasts=SHORT)
         await eventually(lambda: system.has_failed_task(handle), "the mistake is seen", within=8)
     async with system.worker():
         await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
