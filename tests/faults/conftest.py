@@ -13,5 +13,5 @@ from tests.fixtures.temporal import start_time_skipping
 async def sound(databases: Databases, parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Made once: a world is never changed, and each test makes a broken one of it."""
     url = await databases.sqlite(tmp_path_factory.mktemp("sound") / "books.db")
-    async with start_time_skipping() as server, on_database(server, url, parts) as system, system.worker():
+    async with await start_time_skipping() as server, on_database(server, url, parts) as system, system.worker():
         return await cancelled(system)
