@@ -1,8 +1,8 @@
-"""Harnesses that disturb the process, and the model that says what is true all the same. docs/reliability.md is their page.
+"""Harnesses that disturb the process, and the model that says what is true all the same (docs/reliability.md).
 
-Read `model.py` first (what was said and done), then `world.py` (how it is read from the counterparts), `invariants.py` (what
-has to hold) and `staff.py` (who answers a cancellation). Then one harness: `sweep.py`, `acts.py`, `pairs.py`, `providers.py`,
-`swarm.py`, `outage.py`, `waiting.py`.
+Read `model.py` first (what was said and done), then `world.py` (how it is read from the counterparts), `invariants.py`
+(what has to hold) and `staff.py` (who answers a cancellation). Then one harness: `sweep.py`, `acts.py`, `pairs.py`,
+`providers.py`, `swarm.py`, `outage.py`, `waiting.py`.
 
 What happens to a cancellation has a name of its own for each purpose:
 
