@@ -34,7 +34,7 @@ up: $(and $(filter vendure,$(OMS)),$(DASHBOARD)) $(READY)  ## the same, and stay
 	@$(BIN)/python -m sandbox.demo --stay --oms $(OMS)
 
 test: $(READY)  ## every test that belongs to a change
-	@$(BIN)/python -m pytest -n 2 -m "not long" --ignore=tests/integrations --ignore=tests/browser
+	@$(BIN)/python -m pytest -n 3 -m "not long" --ignore=tests/integrations --ignore=tests/browser
 
 test-sandbox: $(READY)  ## the workflow tests, in Temporal's workflow sandbox
 	@$(BIN)/python -m pytest -n 2 tests/workflows --full-sandbox
