@@ -90,6 +90,38 @@ async def test_a_withdrawal_is_refused_while_a_reset_run_looks(real_time_system:
         await withdrawn_while_it_looks(system, sample, system.current(sample.order_id))
 
 
+@pytest.mark.xfail(strict=True, reason="it is refused, and counts")
+@pytest.mark.parametrize("when", ["before it has looked", "when it waits"])
+@SAME_OR_OTHER
+async def test_what_was_said_to_a_lost_run_is_acknowledged_by_the_next_one(
+    real_time_system: System, by: str, when: str
+) -> None:
+    """I10, E15, E16: a person has paid by hand, and the run was lost before it could say so. They say it again: the books
+    keep it, which the next run has not read yet, or it asks whoever has paid once more."""
+    system, sample = real_time_system, settling_late(captured())
+    await system.shop.place_order(sample)
+    paid = resolve(StepName.REVERSE_PAYMENT, "T1", "done_by_hand", "BANK-9")
+    async with system.worker():
+        _, lost = await system.submit(request(sample))
+        await system.wait_for_state(lost, State.WAITING_FOR_SETTLEMENT)
+        await system.resolve(lost, paid)
+        await system.lose(lost)
+    handle = await system.start(asked_again(sample, by))
+    sent = []
+    if when == "before it has looked":
+        sent = await system.send_unheard(handle, lambda: system.resolve(handle, paid))
+    async with system.worker():
+        await system.wait_for_state(handle, State.WAITING_FOR_SETTLEMENT)
+        assert await system.refusal(sent[0] if sent else system.resolve(handle, paid)) is None
+        await system.shop.gateway.advance(DAYS)
+        await system.wake(handle)
+        assert await system.wait_for_step(handle, StepName.CHECK_REFUND)
+        await system.resolve(handle, resolve(StepName.CHECK_REFUND, "T1", "done_by_hand", "COLLECTED-1"))
+        await system.finish(handle)
+    assert await system.paid_by_hand("BANK-9") == PRICE
+    await assert_cancelled(system, sample)
+
+
 @pytest.mark.parametrize("how", ["cancel_request", "withdrawal"])
 async def test_nothing_is_rolled_back_when_the_next_runs_first_look_fails(system: System, how: str) -> None:
     """M2, E15: a second attempt does not make the order's hold, or what was refunded, this run's own doing."""
