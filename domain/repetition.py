@@ -3,15 +3,18 @@
 from domain.case import Case
 from domain.facts import Fact, NothingDue, RetryOrdered, RollBackOrdered, SettledByHand, Written
 from domain.request import Actor
-from domain.step import StepName
+from domain.step import MONEY_STEPS, StepName
 
 
 # Rule: The same answer to a question that is asked anew is another answer
 def is_repetition(case: Case, said: Written, asked_after: int = 0) -> bool:
     """Whether the same person has said the same since it was last asked: after this fact of the books (0: it was asked once
-    at most). An order to try again is a new one each time."""
+    at most), or whenever it was where nothing more is owed that they could have paid. An order to try again is a new one
+    each time."""
     if isinstance(said, RetryOrdered):
         return False
+    if isinstance(said, SettledByHand) and said.step in MONEY_STEPS and case.planned(said.target) is not None:
+        asked_after = asked_after if case.reversal(said.target).payable_by_hand else 0
     plain = _without_remarks(said)
     since = (entry.fact for entry in case.entries if entry.seq > asked_after or not entry.seq)
     return any(_without_remarks(fact) == plain for fact in since)

@@ -86,12 +86,13 @@ class Decisions:
         self._waits_for_approval = False
         self._tried: set[tuple[StepName, str]] = set()
         self.has_arrived = not continues
+        self._has_waited = False
 
     # Questions
 
     def arrive(self) -> None:
-        """The run waits where the one that it continues waited, or has ended."""
-        self.has_arrived = True
+        """The run waits, where the one that it continues waited, or has ended."""
+        self.has_arrived = self._has_waited = True
 
     def open_question(
         self, step: StepName, target: str, why: str, choices: tuple[RefundMethod, ...] = (), *, in_books: bool = True
@@ -138,13 +139,16 @@ class Decisions:
 
     def check(self, message: Steering) -> None:
         """The validator of every steering update. Raises ApplicationError with a sentence for the sender. Before the run has
-        arrived where the earlier one waited, nobody can say what answers its questions; the handler checks it then."""
+        arrived where the earlier one waited, nobody can say what answers its questions, nor, before it has read the books,
+        what was said to an earlier one that is lost; the handler checks it then."""
         if self._can_check(message):
             self._check(message)
 
     def _can_check(self, message: Steering) -> bool:
-        """A withdrawal answers no question: it counts at once, before the money moves."""
-        return self.has_arrived or isinstance(message, Withdraw)
+        """A withdrawal answers no question: it counts at once, before the money moves. A run that waits without the books
+        has its questions."""
+        has_read = self._has_waited or self._case.last_seq > 0
+        return (self.has_arrived and has_read) or isinstance(message, Withdraw)
 
     def _check(self, message: Steering) -> None:
         try:
@@ -162,7 +166,7 @@ class Decisions:
     async def accept(self, message: Steering) -> None:
         """The handler of every steering update. Raises ApplicationError when the books refuse it."""
         if not self._can_check(message):
-            await workflow.wait_condition(lambda: self.has_arrived)
+            await workflow.wait_condition(lambda: self._can_check(message))
             self._check(message)
         said = self._said(message)
         question, asked_after = self._question_of(said), self._last_asked(said)

@@ -313,6 +313,16 @@ def test_the_same_said_again_is_another_answer_where_it_is_asked_anew(said: Noth
     assert permit(opened(PLAN, *facts, said, said), said, ORDER, asked_after=case.last_seq) is None
 
 
+def test_what_was_paid_by_hand_is_said_again_where_nothing_more_is_owed() -> None:
+    """Rule 12: the run that takes up asks once more, because the refund is still under way. Anybody else is refused."""
+    pending = refund_seen(5_000, RefundStatus.PENDING)
+    paid = permit(opened(PLAN, pending), by_hand(), ORDER)
+    assert paid is not None
+    case = opened(PLAN, pending, paid)
+    assert permit(case, by_hand(), ORDER, asked_after=case.last_seq) is None
+    assert "recorded already" in refused(case, by_hand(by=OTHER_CLERK), asked_after=case.last_seq).sentence
+
+
 def test_another_try_is_a_new_one_each_time() -> None:
     again = RetryOrdered(step=REVERSE, target="T1", by=CLERK)
     assert not is_repetition(opened(PLAN, again), again)
@@ -406,7 +416,7 @@ def test_a_parcel_whose_lines_left_the_plan_is_not_settled_any_more() -> None:
 def test_a_payment_that_is_recorded_is_not_to_be_taken_back() -> None:
     facts = [FAILED, permit(opened(PLAN, FAILED), by_hand(), ORDER), Reopened(why="A parcel moves.")]
     case = opened(PLAN, *(fact for fact in facts if fact))
-    said = refused(case, by_hand(), asked_after=case.last_seq)
+    said = refused(case, by_hand(by=OTHER_CLERK), asked_after=case.last_seq)
     assert "BANK-1 is recorded already" in said.sentence
     assert "take back" not in said.sentence
     assert "collect" in refused(opened(PLAN), by_hand(CHECK)).sentence

@@ -90,7 +90,6 @@ async def test_a_withdrawal_is_refused_while_a_reset_run_looks(real_time_system:
         await withdrawn_while_it_looks(system, sample, system.current(sample.order_id))
 
 
-@pytest.mark.xfail(strict=True, reason="it is refused, and counts")
 @pytest.mark.parametrize("when", ["before it has looked", "when it waits"])
 @SAME_OR_OTHER
 async def test_what_was_said_to_a_lost_run_is_acknowledged_by_the_next_one(
