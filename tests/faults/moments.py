@@ -26,6 +26,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from domain.request import workflow_id
 from providers.books.books import SqlBooks
 from runtime.plugin import sandboxed
+from runtime.queried_runs import QueriedRuns
 from tests.system import System
 
 _LONGEST_HALT = 150
@@ -98,13 +99,12 @@ class Moments:
 def halting_worker(system: System, halt: Halt) -> Worker:
     """The product's own worker, halted at every task and every attempt. A halt is no deadlock, which the SDK looks for after
     two seconds; what switches that off in the SDK holds the event loop up as well."""
-    worker = system.worker(
-        workflow_runner=_HaltedTasks(halt, asyncio.get_running_loop()), more_interceptors=[_HaltedActivities(halt)]
-    )
+    runs = QueriedRuns(_HaltedTasks(halt, asyncio.get_running_loop()))  # as the product's worker has them
+    worker = system.worker(workflow_runner=runs, more_interceptors=[_HaltedActivities(halt)])
     workflow_worker = worker._workflow_worker
     assert workflow_worker is not None
     workflow_worker._deadlock_timeout_seconds = None
-    return worker
+    return runs.watch(worker)
 
 
 class _HaltedActivities(Interceptor):

@@ -2,10 +2,15 @@
 into no history."""
 
 import asyncio
+from collections.abc import Callable
+
+import pytest
+from temporalio.worker import Worker
 
 from domain.outcome import State
 from sandbox.carrier.model import Script
 from sandbox.shop import request
+from tests.faults.moments import Moments
 from tests.fixtures.workers import Workers
 from tests.system import Handle, System
 from tests.workflows.samples import in_network
@@ -16,14 +21,19 @@ RUNS = 6
 """Which comes first, the query or the task, is the server's matter."""
 
 
-async def test_a_run_that_was_queried_between_its_tasks_replays(process_system: System, workers: Workers) -> None:
+@pytest.mark.parametrize(
+    "make_worker", [System.worker, lambda system: Moments().worker(system)], ids=["worker", "halted"]
+)
+async def test_a_run_that_was_queried_between_its_tasks_replays(
+    process_system: System, workers: Workers, make_worker: Callable[[System], Worker]
+) -> None:
     """I7: its worker has died. Another one answers the query, with a cancel request in its history that no task has shown it
-    yet, and carries out the task that comes with a signal besides."""
+    yet, and carries out the task that comes with a signal besides. Also the worker of the harnesses, halted at each task."""
     system = process_system
     first = workers.start()
     handles = [await _waiting_for_carrier(system) for _ in range(RUNS)]
     first.kill()
-    async with system.worker():
+    async with make_worker(system):
         await asyncio.gather(*(_query_and_disturb(handle) for handle in handles))
         for handle in handles:
             await system.end(handle)
