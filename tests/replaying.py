@@ -9,11 +9,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.workflow import NondeterminismError
+from temporalio.worker import Replayer, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+from temporalio.workflow import NondeterminismError, _Definition
 
-from worker import make_replayer
+from runtime.plugin import plugin, sandboxed
+from worker import WORKFLOWS, make_replayer
 from workflows import continuing
 
 if TYPE_CHECKING:
@@ -25,6 +30,9 @@ WITHOUT_CACHE: Mapping[str, Any] = {
     "workflow_failure_exception_types": [NondeterminismError],
 }
 """Options of a worker. A task that does not replay fails its run: the next attempt could come out right by chance."""
+
+_OTHER_LENGTHS = [*range(1, 10), -3, -6, -9]
+"""More events, or less: a workflow task has three, besides what was ordered in it."""
 
 _TRIES = 20
 _HUNG = "TMPRL1101"
@@ -63,9 +71,45 @@ async def find_failed_replays(handles: "Sequence[Handle]", namespace: str) -> li
                 if _HUNG not in str(result.replay_failure):
                     break
                 result = await replayer.replay_workflow(result.history, raise_on_replay_failure=False)  # noqa: PLW2901
-            if result.replay_failure is not None:
+            if result.replay_failure is not None and not await _replays_at_another_length(result.history, namespace):
                 failed.append(f"a history of {result.history.workflow_id} does not replay: {result.replay_failure}")
     return failed
+
+
+async def _replays_at_another_length(history: WorkflowHistory, namespace: str) -> bool:
+    """The length of the history that the SDK tells a run is not always the one of its replay (docs/reliability.md), and
+    nobody has kept it. A run asks for it to know whether to continue as new, and for nothing else."""
+    for more in _OTHER_LENGTHS:
+        replayer = Replayer(
+            workflows=WORKFLOWS, namespace=namespace, plugins=[plugin()], workflow_runner=_OtherLength(more)
+        )
+        result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+        if result.replay_failure is None:
+            return True
+    return False
+
+
+class _OtherLength(WorkflowRunner):
+    """Runs are told that their history has `more` events where they hear of a local activity's result, or less anywhere."""
+
+    def __init__(self, more: int) -> None:
+        self._more = more
+        self._runner = sandboxed(SandboxedWorkflowRunner())
+
+    def prepare_workflow(self, defn: _Definition) -> None:
+        self._runner.prepare_workflow(defn)
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        run = self._runner.create_instance(det)
+        run_code = run.activate
+
+        def activate(act: WorkflowActivation) -> WorkflowActivationCompletion:
+            if self._more < 0 or any(job.resolve_activity.is_local for job in act.jobs):
+                act.history_length = max(act.history_length + self._more, 1)
+            return run_code(act)
+
+        run.activate = activate  # type: ignore[method-assign]
+        return run
 
 
 async def _histories(handles: "Sequence[Handle]") -> AsyncIterator[WorkflowHistory]:
