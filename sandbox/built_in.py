@@ -193,22 +193,46 @@ async def remove_shipment(engine: AsyncEngine, order_id: str, shipment_id: str) 
         await session.delete(await session.get_one(ShipmentRow, (order_id, shipment_id)))
 
 
-async def add_payment(engine: AsyncEngine, order_id: str, tender: Tender) -> None:
-    """The order is sent by express, say: that much is added to its shipping charge, and paid by another payment."""
+async def add_payment(engine: AsyncEngine, order_id: str, tender: Tender) -> bool:
+    """The order is sent by express, say: that much is added to its shipping charge, and paid by another payment. False:
+    nothing is left of it to be sent."""
     async with async_sessionmaker(writing(engine)).begin() as session:
-        order = await session.get_one(OrderRow, order_id)
+        order = await session.get_one(OrderRow, order_id, with_for_update=True)
+        lines = await session.scalars(select(OrderLineRow).where(OrderLineRow.order_id == order_id))
+        if all(line.cancelled == line.quantity for line in lines):
+            return False
         order.shipping += tender.amount.amount
-        paid = await session.scalars(select(TenderRow).where(TenderRow.order_id == order_id))
-        session.add(
-            TenderRow(
-                order_id=order_id,
-                tender_id=tender.tender_id,
-                position=len(paid.all()),
-                kind=tender.kind,
-                amount=tender.amount.amount,
-                reference=tender.reference,
-            )
+        await _name_payment(session, order_id, tender)
+        return True
+
+
+async def exchange_payment(engine: AsyncEngine, order_id: str, tender_id: str, by: Tender) -> None:
+    """The order is paid another way: it does not name that tender any more."""
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        await session.delete(await session.get_one(TenderRow, (order_id, tender_id)))
+        await _name_payment(session, order_id, by)
+
+
+async def _name_payment(session: AsyncSession, order_id: str, tender: Tender) -> None:
+    named = await session.scalars(select(TenderRow).where(TenderRow.order_id == order_id))
+    session.add(
+        TenderRow(
+            order_id=order_id,
+            tender_id=tender.tender_id,
+            position=max((row.position for row in named), default=-1) + 1,
+            kind=tender.kind,
+            amount=tender.amount.amount,
+            reference=tender.reference,
         )
+    )
+
+
+async def change_prices(engine: AsyncEngine, order_id: str, totals: Mapping[str, Money]) -> None:
+    """By line, what all its units cost from now on."""
+    async with async_sessionmaker(writing(engine)).begin() as session:
+        for line_id, total in totals.items():
+            line = await session.get_one(OrderLineRow, (order_id, line_id))
+            line.total = total.amount
 
 
 async def transfer_order(engine: AsyncEngine, order_id: str, customer_id: str) -> None:

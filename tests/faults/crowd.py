@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, cycle
 
-from sqlalchemy.exc import DBAPIError
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
@@ -15,15 +14,14 @@ from client.errors import ExitCode, StarterError
 from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
-from domain.order import Tender, TenderKind
 from domain.outcome import CARRIED_OUT, Progress, State, Wait
 from domain.request import CancellationRequest, ReasonCode
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from runtime import search_attributes as attributes
-from sandbox import built_in
 from sandbox.carrier.model import TrackerStatus
 from tests import loss
+from tests.faults.clerks import OF_THE_SHOP, Clerks
 from tests.faults.kept import count_sendings
 from tests.faults.model import Invariant, Said, Verb, Violation
 from tests.faults.others import Others, is_possible
@@ -32,7 +30,6 @@ from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.rest import NotAtRest
 from tests.faults.staff import Staff
 from tests.faults.stories import Course
-from tests.faults.warehouse import find_stopped, label_anew, replace_parcel, with_parcel
 from tests.faults.world import Watched, read_cases, read_money
 from tests.system import System
 from workflows.cancellation import CancellationWorkflow
@@ -50,7 +47,6 @@ _WAITING = frozenset(
         State.ROLLING_BACK,
     }
 )
-_BEFORE_THE_MONEY = frozenset({State.WAITING_FOR_APPROVAL, State.WAITING_FOR_CARRIER})
 _UNDER_WAY = frozenset({GoodsGroup.IN_NETWORK, GoodsGroup.LAST_MILE})
 _ON_THEIR_WAY = frozenset({*_UNDER_WAY, GoodsGroup.DELIVERED})
 _EVENTS: tuple[tuple[object, ...], ...] = (
@@ -71,11 +67,13 @@ class Crowd(Staff):
     asking: list[asyncio.Task[None]] = field(default_factory=list)
     silent: int = 0
     others: Others = field(init=False)
+    clerks: Clerks = field(init=False)
 
     def __post_init__(self) -> None:
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
         self._given = 0
         self.others = Others(self.system, self.planned)
+        self.clerks = Clerks(self.system, self.watched, self.planned, self.insist_on)
 
     @classmethod
     async def place_order(cls, system: System, planned: PlannedOrder, looked: Callable[[], None]) -> "Crowd":
@@ -147,11 +145,11 @@ class Crowd(Staff):
                 raise NotAtRest(f"after {within} s {status and status.name}: {await self._progress()}")
             await asyncio.sleep(_PAUSE)
 
-    @staticmethod
-    def _is_due(moment: Moment, looks: int, status: WorkflowExecutionStatus | None, state: State | None) -> bool:
+    def _is_due(self, moment: Moment, looks: int, status: WorkflowExecutionStatus | None, state: State | None) -> bool:
         if status is None:
             return False
-        return status is not WorkflowExecutionStatus.RUNNING or moment.has_come(looks, state)
+        answered = {said.step for said in self.watched.said if said.accepted}
+        return status is not WorkflowExecutionStatus.RUNNING or moment.has_come(looks, state, answered)
 
     async def _look(self) -> tuple[WorkflowExecutionStatus | None, State | None]:
         try:
@@ -288,51 +286,11 @@ class Crowd(Staff):
             case ActKind.LOCK | ActKind.UNLOCK:
                 await self.lock_order(_CLOSED if act.kind is ActKind.LOCK else None)
                 return True
-            case ActKind.TRANSFERRED:
-                return await self._transfer()
-            case ActKind.PAYMENT_ADDED:
-                assert act.amount is not None
-                return await self._add_payment(act.amount)
-            case ActKind.PACKED_ANEW:
-                return await self._pack_anew()
+            case _ if act.kind in OF_THE_SHOP:
+                status, state = await self._look()
+                return await self.clerks.perform_act(act, state if status is WorkflowExecutionStatus.RUNNING else None)
             case _:
                 return await self.others.perform_act(act)
-
-    async def _add_payment(self, amount: Money) -> bool:
-        status, state = await self._look()
-        if status is not WorkflowExecutionStatus.RUNNING or state not in _BEFORE_THE_MONEY:
-            return False
-        order, system = self.watched.order, self.system
-        paid = await system.shop.gateway.create_payment(amount, capture=amount)
-        tender = Tender(tender_id=f"T{len(order.tenders) + 1}", kind=TenderKind.CARD, amount=amount, reference=paid)
-        await self.insist_on(lambda: built_in.add_payment(system.engine, order.order_id, tender))
-        system.shop.payments.setdefault(order.order_id, []).append(paid)
-        self.watched.added += amount.amount
-        self.watched.order = order.model_copy(
-            update={"tenders": (*order.tenders, tender), "shipping": order.shipping + amount}
-        )
-        return True
-
-    async def _pack_anew(self) -> bool:
-        order_id = self.planned.order_id
-        try:
-            stopped = await find_stopped(self.system, self.watched)
-        except (DBAPIError, Unavailable):
-            return False  # the database is away
-        if stopped is None or ActKind.PACKED_ANEW in self.hits:
-            return False
-        anew = await label_anew(self.system, order_id, stopped)
-        await self.insist_on(lambda: replace_parcel(self.system, order_id, anew))
-        self.watched.order = with_parcel(self.watched.order, anew)
-        return True
-
-    async def _transfer(self) -> bool:
-        """Once; the customer of before goes on asking for what they have asked for."""
-        if ActKind.TRANSFERRED in self.hits:
-            return False
-        order_id = self.planned.order_id
-        await self.insist_on(lambda: built_in.transfer_order(self.system.engine, order_id, f"C-merged-{order_id}"))
-        return True
 
     async def _withdraw(self) -> bool:
         message = Withdraw(actor=self.planned.request.actor)

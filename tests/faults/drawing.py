@@ -1,6 +1,5 @@
 """Draws a plan from a seed: orders, people, faults, and the deaths of workers."""
 
-from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import State
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
@@ -11,7 +10,7 @@ from sandbox.gateway.messages import FaultKind
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder
 from tests.faults.confidential import NOTE
-from tests.faults.drawing_orders import OrderDraw
+from tests.faults.drawing_changes import ChangeDraw
 from tests.faults.model import Verb
 from tests.faults.plan import (
     Act,
@@ -54,6 +53,17 @@ _FAULTS_OF_OPERATION = {
     "refund.retrieve": _ON_THE_WAY,
     "refund.cancel": (*_ON_THE_WAY, *_BROKEN),
 }
+_DRAWN_APART = frozenset(
+    {
+        ActKind.DEBIT_TAKEN,
+        ActKind.DEBIT_FAILS,
+        ActKind.PACKED_ANEW,
+        ActKind.PAYMENT_ADDED,
+        ActKind.PAYMENT_ADDED_LATER,
+        ActKind.PAYMENT_EXCHANGED,
+        ActKind.PRICES_CORRECTED,
+    }
+)
 _ANSWERS = (Verb.RETRY, Verb.RETRY, Verb.DONE_BY_HAND, Verb.NOTHING_DUE, Verb.ROLL_BACK, Verb.CHOOSE)
 
 
@@ -61,11 +71,11 @@ def draw_plan(seed: int, orders: int) -> Plan:
     return _Draw(seed).plan(orders)
 
 
-class _Draw(OrderDraw):
+class _Draw(ChangeDraw):
     def plan(self, orders: int) -> Plan:
         fallbacks = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
         looks = orders * _LOOKS_FOR_AN_ORDER
-        self._freezes = self._happens(0.75)
+        self._freezes = self._happens(0.6)
         drawn = [self._order(number) for number in range(1, orders + 1)]
         paid, shared_payments = share_payments(drawn, lambda: self._happens(0.8))
         return Plan(
@@ -97,6 +107,8 @@ class _Draw(OrderDraw):
             return self._in_slices(f"s{self._seed}-{number}")
         if self._happens(0.06):
             return self._packed_anew(f"s{self._seed}-{number}")
+        if not self._freezes and self._happens(0.2):
+            return self._changed(f"s{self._seed}-{number}")
         sample = self.draw_sample(f"s{self._seed}-{number}")
         request = self._request(sample, "req-1")
         cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
@@ -139,6 +151,22 @@ class _Draw(OrderDraw):
                 Act(kind=ActKind.REQUEST, when=_AT_THE_END, request=slices[2]),
                 *self._all_acts(sample, slices[0]),
             ),
+        )
+
+    def _changed(self, order_id: str) -> PlannedOrder:
+        """Others change what it costs, and by what it is paid."""
+        sample = self.draw_changed(order_id)
+        request = self._request(sample, "req-1")
+        if self._happens(0.6):
+            [first, *_] = sample.lines
+            part = LineScope(line_id=first.line_id, quantity=self._number(1, first.quantity))
+            request = request.model_copy(update={"lines": (part,), "shipping": False})
+        again = Act(kind=ActKind.REQUEST, when=_AT_THE_END, request=self._another(sample, request))
+        return PlannedOrder(
+            sample=sample,
+            request=request,
+            answers=tuple(self._one(_ANSWERS) for _ in range(self._number(0, 3))),
+            acts=(*self.draw_changes(sample, request), *((again,) if self._happens(0.6) else ())),
         )
 
     def _packed_anew(self, order_id: str) -> PlannedOrder:
@@ -210,7 +238,7 @@ class _Draw(OrderDraw):
                 return (Act(kind=kind, when=when, payment=payment, beyond=beyond),) if cards else ()
             case ActKind.REFUND_FAILS_LATE:
                 return (Act(kind=kind, when=self._one((when, _AT_THE_END))),) if cards else ()
-            case ActKind.DEBIT_TAKEN | ActKind.DEBIT_FAILS | ActKind.PACKED_ANEW | ActKind.PAYMENT_ADDED:
+            case _ if kind in _DRAWN_APART:
                 return ()
             case _:
                 return (Act(kind=kind, when=when),)
@@ -221,16 +249,8 @@ class _Draw(OrderDraw):
             *self._failures_of_before(sample),
             *self._captures(sample),
             *self._ends_of_debits(sample),
-            *self._additions(sample),
+            *(() if self._freezes else self.draw_additions(sample)),
         )
-
-    def _additions(self, sample: SampleOrder) -> tuple[Act, ...]:
-        """In a shop that cannot freeze an order others change what it costs."""
-        if self._freezes or sample.tenders[0].kind is TenderKind.MARKETPLACE or self._happens(0.4):
-            return ()
-        waits = Moment(state=self._one((State.WAITING_FOR_APPROVAL, State.WAITING_FOR_CARRIER)))
-        amount = Money(amount=self._number(1, 9) * 100, currency=sample.currency)
-        return (Act(kind=ActKind.PAYMENT_ADDED, when=waits, amount=amount),)
 
     def _failures_of_before(self, sample: SampleOrder) -> tuple[Act, ...]:
         """What others had refunded before fails."""

@@ -17,7 +17,7 @@ T = TypeVar("T")
 _CURRENCIES = ("USD", "USD", "USD", "USD", "EUR", "JPY", "KWD")
 
 
-def _step(currency: str) -> int:
+def step_of(currency: str) -> int:
     """The gateway takes amounts of three decimals that end with a zero."""
     return 10 if currency == "KWD" else 1
 
@@ -106,7 +106,7 @@ class OrderDraw:
         condition = SaleCondition.REGULAR
         if self._happens(0.06):
             condition = self._one((SaleCondition.FINAL_SALE, SaleCondition.CUSTOMISED))
-        amount = (amount * quantity + self._number(0, quantity - 1)) * _step(currency)
+        amount = (amount * quantity + self._number(0, quantity - 1)) * step_of(currency)
         total = Money(amount=amount, currency=currency)
         return SampleLine(line_id=line_id, quantity=quantity, total=total, tax=self._tax(total), condition=condition)
 
@@ -131,7 +131,7 @@ class OrderDraw:
 
     @staticmethod
     def _share(amount: Money, part: int, whole: int) -> Money:
-        return amount.share(part, whole).in_steps(_step(amount.currency))
+        return amount.share(part, whole).in_steps(step_of(amount.currency))
 
     def _tender(self, kind: TenderKind, amount: Money) -> SampleTender:
         if kind is not TenderKind.CARD:

@@ -133,10 +133,11 @@ def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invari
     ours, due = world.given_back + world.by_hand, price_of(world, dict(world.cancelled))
     left_by_hand = world.has_said(Verb.DONE_BY_HAND, Verb.NOTHING_DUE, step=StepName.CLOSE_ORDER)
     most = due + _may_go_besides(world) + world.lapsed + world.left_to_customer()
+    most += sum(change.more for change in world.known_changes)
     if ours > most and not left_by_hand:
         yield Invariant.MONEY, f"{ours} went back for units worth {due}"
-    least = due - world.waived - (world.added if world.has_said(Verb.DONE_BY_HAND, step=StepName.CHECK_ORDER) else 0)
-    given = ours + world.by_others
+    least = due - world.waived - sum(change.less for change in world.known_changes)
+    given = ours + world.by_others - sum(change.given_for_it for change in world.changes)
     if given + world.reserved < least:
         yield Invariant.MONEY, f"only {given} went back for units worth {due}"
     recorded = sum(found.refunded.amount for found in world.carried_out if found.refunded) + sum(

@@ -83,6 +83,18 @@ class Said(Value):
     joined: bool = False
     by_right: bool = False
     deferred: bool = False
+    question: str = ""
+
+
+class ChangedByOthers(Value):
+    """Of an order that could not be frozen, while its cancellation waited. `words` tell a person of it, among others. Where
+    one has said that the plan is right as it is, so much `less` may go back, or so much `more`, than what holds now; else
+    a new plan was made. `given_for_it`: what others have given back for it, which is no part of what goes back."""
+
+    words: str
+    less: int = 0
+    more: int = 0
+    given_for_it: int = 0
 
 
 class AtGateway(Value):
@@ -261,8 +273,7 @@ class World(Value):
     """The tenders whose payment has neither been reserved nor taken: debits that are processed, or have failed."""
     paid_with: tuple[tuple[str, str], ...] = ()
     """By tender, the payment that the order names now."""
-    added: int = 0
-    """What was charged and paid for while its cancellation waited."""
+    changes: tuple[ChangedByOthers, ...] = ()
     leaks: tuple[str, ...] = ()
     """Where the engine shows something confidential of its runs."""
 
@@ -339,6 +350,12 @@ class World(Value):
             counts = said.verb is Verb.NOTHING_DUE and said.accepted is not False and said.target in tenders
             if counts and said.waived is not None and (not steps or said.step in steps):
                 yield said.waived.amount
+
+    @property
+    def known_changes(self) -> tuple[ChangedByOthers, ...]:
+        """Those of which somebody who was told of them has said that the plan is right as it is."""
+        about = [said.question for said in self.paid_by_hand if said.step is StepName.CHECK_ORDER]
+        return tuple(change for change in self.changes if any(change.words in question for question in about))
 
     @property
     def lapsed(self) -> int:

@@ -1,6 +1,7 @@
 """A plan of the swarm: orders, what people ask and answer, what fails, and what happens to the processes. All of it is data,
 so a plan is run again as it was, and can be cut down."""
 
+from collections.abc import Container
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from domain.base import Value
 from domain.money import Money
 from domain.outcome import State
 from domain.request import CancellationRequest
+from domain.step import StepName
 from domain.terms import RefundIntercepted, RefundMethod
 from sandbox.carrier.model import FaultKind as CarrierFaultKind
 from sandbox.carrier.model import Operation
@@ -22,14 +24,15 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Moment(Value):
-    """After so many looks at the run, and once it waits in `state` where one is named. At the end of the run every moment
-    that is left has come."""
+    """After so many looks at the run, once it waits in `state` where one is named, and once a person has answered about the
+    step `answered`. At the end of the run every moment that is left has come."""
 
     looks: Count = 0
     state: State | None = None
+    answered: StepName | None = None
 
-    def has_come(self, looks: int, state: State | None) -> bool:
-        return looks >= self.looks and self.state in {None, state}
+    def has_come(self, looks: int, state: State | None, answered: Container[StepName | None]) -> bool:
+        return looks >= self.looks and self.state in {None, state} and (not self.answered or self.answered in answered)
 
 
 class ActKind(StrEnum):
@@ -60,11 +63,24 @@ class ActKind(StrEnum):
     """The accounts of two customers are merged: the order is the other one's from now on."""
     PAYMENT_ADDED = "payment_added"
     """While the run waits, the order is sent by express: `amount` is charged and paid by another card."""
+    PAYMENT_ADDED_LATER = "payment_added_later"
+    """And that once more, when somebody has answered what became of a change before."""
+    PAYMENT_EXCHANGED = "payment_exchanged"
+    """The customer pays by another card, and what they had paid by the first one is refunded."""
+    PRICES_CORRECTED = "prices_corrected"
     PACKED_ANEW = "packed_anew"
     """What stays of a parcel that was stopped gets another label, under the same number."""
     LOCK = "lock"
     """The accounting period of the order is closed, until nobody knows any other answer."""
     UNLOCK = "unlock"
+
+
+class Repricing(Value):
+    """The line `up` costs more by the difference, and `down` less."""
+
+    up: str
+    down: str
+    difference: Money
 
 
 class Act(Value):
@@ -76,6 +92,7 @@ class Act(Value):
     amount: Money | None = None
     payment: Count = 0
     beyond: bool = False
+    repricing: Repricing | None = None
 
 
 class GatewayFault(Value):

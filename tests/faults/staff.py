@@ -194,7 +194,7 @@ class Staff:
         order_id = self.watched.order.order_id
         await self.insist_on(lambda: built_in.lock_order(self.system.engine, order_id, reason))
 
-    async def insist_on(self, change: Callable[[], Awaitable[None]]) -> None:
+    async def insist_on(self, change: Callable[[], Awaitable[object]]) -> None:
         """In the shop. Tried again while the database is locked."""
         while True:
             try:
@@ -278,6 +278,7 @@ class Staff:
                 amount=amount,
                 waived=waived,
                 cancellation=cancellation,
+                question=wait.reason,
             )
         )
         return bool(accepted)

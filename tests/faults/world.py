@@ -38,6 +38,7 @@ from sandbox.gateway.messages import Effect as GatewayEffect
 from tests.faults.confidential import shown_in_failures, shown_in_runs, shown_in_waits
 from tests.faults.model import (
     AtGateway,
+    ChangedByOthers,
     Noted,
     Paper,
     Posted,
@@ -64,8 +65,7 @@ class Watched:
     said: list[Said] = field(default_factory=list)
     handed_over: frozenset[str] = frozenset()
     """The parcels that the carrier had by then."""
-    added: int = 0
-    """What was charged and paid for since."""
+    changes: list[ChangedByOthers] = field(default_factory=list)
 
 
 class _Lists(NamedTuple):
@@ -166,7 +166,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
             *await at_marketplace(system, order),
         ),
         handed_over=watched.handed_over,
-        added=watched.added,
+        changes=tuple(watched.changes),
         parcels=tuple([await read_parcel(system, now, parcel, lists.carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
