@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
@@ -20,6 +21,7 @@ from tests.system import System
 OF_THE_SHOP = frozenset(
     {
         ActKind.TRANSFERRED,
+        ActKind.ARCHIVED,
         ActKind.PAYMENT_ADDED,
         ActKind.PAYMENT_ADDED_LATER,
         ActKind.PAYMENT_EXCHANGED,
@@ -32,12 +34,14 @@ _BEFORE_THE_CLOSE = frozenset({State.WAITING_FOR_APPROVAL, State.WAITING_FOR_CAR
 
 @dataclass
 class Clerks:
-    """`insist_on` tries a change again while the database is locked."""
+    """`insist_on` tries a change again while the database is locked. `archive` has the ids of the orders that the workers
+    do not find any more."""
 
     system: System
     watched: Watched
     planned: PlannedOrder
     insist_on: Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
+    archive: Path
     done: set[ActKind] = field(default_factory=set)
 
     async def perform_act(self, act: Act, state: State | None) -> bool:
@@ -51,6 +55,10 @@ class Clerks:
         match act.kind:
             case ActKind.TRANSFERRED:
                 return await self._transfer()
+            case ActKind.ARCHIVED:
+                with self.archive.open("a", encoding="utf-8") as ids:
+                    ids.write(f"{self.planned.order_id}\n")
+                return True
             case ActKind.PAYMENT_ADDED | ActKind.PAYMENT_ADDED_LATER:
                 assert act.amount is not None
                 return state in _BEFORE_THE_CLOSE and await self._add_payment(act.amount)

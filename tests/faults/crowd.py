@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, cycle
+from pathlib import Path
 
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
@@ -59,10 +60,11 @@ _EVENTS: tuple[tuple[object, ...], ...] = (
 
 @dataclass
 class Crowd(Staff):
-    """`looked` hears of each look at the run. `hits` are the acts that reached something."""
+    """`looked` hears of each look at the run. `hits` are the acts that reached something. `archive`: see Clerks."""
 
     planned: PlannedOrder = field(kw_only=True)
     looked: Callable[[], None] = field(kw_only=True)
+    archive: Path = field(kw_only=True)
     hits: list[ActKind] = field(default_factory=list)
     asking: list[asyncio.Task[None]] = field(default_factory=list)
     silent: int = 0
@@ -73,10 +75,12 @@ class Crowd(Staff):
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
         self._given = 0
         self.others = Others(self.system, self.planned)
-        self.clerks = Clerks(self.system, self.watched, self.planned, self.insist_on)
+        self.clerks = Clerks(self.system, self.watched, self.planned, self.insist_on, self.archive)
 
     @classmethod
-    async def place_order(cls, system: System, planned: PlannedOrder, looked: Callable[[], None]) -> "Crowd":
+    async def place_order(
+        cls, system: System, planned: PlannedOrder, looked: Callable[[], None], archive: Path
+    ) -> "Crowd":
         """The order, with what will fail around it."""
         order = await system.shop.place_order(planned.sample)
         course = Course(lambda: planned.sample, planned.request.lines, planned.approval, fails=planned.fails)
@@ -87,6 +91,7 @@ class Crowd(Staff):
             Watched(order, handed_over=planned.sample.handed_over),
             planned=planned,
             looked=looked,
+            archive=archive,
         )
         for fault in planned.gateway_faults:
             await system.shop.gateway.add_fault(

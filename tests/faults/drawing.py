@@ -58,6 +58,7 @@ _DRAWN_APART = frozenset(
         ActKind.DEBIT_TAKEN,
         ActKind.DEBIT_FAILS,
         ActKind.PACKED_ANEW,
+        ActKind.ARCHIVED,
         ActKind.PAYMENT_ADDED,
         ActKind.PAYMENT_ADDED_LATER,
         ActKind.PAYMENT_EXCHANGED,
@@ -245,12 +246,24 @@ class _Draw(ChangeDraw):
 
     def _all_acts(self, sample: SampleOrder, first: CancellationRequest) -> tuple[Act, ...]:
         return (
+            *self._departures(sample),
             *(act for _ in range(self._how_many()) for act in self._acts(sample, first)),
             *self._failures_of_before(sample),
             *self._captures(sample),
             *self._ends_of_debits(sample),
             *(() if self._freezes else self.draw_additions(sample)),
         )
+
+    def _departures(self, sample: SampleOrder) -> tuple[Act, ...]:
+        """The order passes to another account, or leaves the shop, and its money moves once more."""
+        if self._happens(0.9):
+            return ()
+        settles = Moment(state=State.WAITING_FOR_SETTLEMENT)
+        gone = self._one((ActKind.TRANSFERRED, ActKind.ARCHIVED))
+        when = self._one((settles, _AT_THE_END, _AT_THE_END, self._moment()))
+        has_card = any(tender.kind is TenderKind.CARD for tender in sample.tenders)
+        fails = (Act(kind=ActKind.REFUND_FAILS_LATE, when=_AT_THE_END),) if has_card else ()
+        return (Act(kind=gone, when=when), *fails)
 
     def _failures_of_before(self, sample: SampleOrder) -> tuple[Act, ...]:
         """What others had refunded before fails."""

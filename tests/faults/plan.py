@@ -61,6 +61,8 @@ class ActKind(StrEnum):
     """The bank gives the customer all of the payment."""
     TRANSFERRED = "transferred"
     """The accounts of two customers are merged: the order is the other one's from now on."""
+    ARCHIVED = "archived"
+    """The shop's system has the order no more."""
     PAYMENT_ADDED = "payment_added"
     """While the run waits, the order is sent by express: `amount` is charged and paid by another card."""
     PAYMENT_ADDED_LATER = "payment_added_later"

@@ -14,6 +14,7 @@ from sqlalchemy import event, text
 from runtime.plugin import TASK_QUEUE
 from sandbox.serving import ROOT, Process
 from tests.faults.plan import Plan, PlannedPolicy
+from tests.faults.shop_worker import ARCHIVE, CANNOT_FREEZE
 from tests.faults.stage import Database, lock_file, new_database
 from tests.faults.stand_ins import start_stand_ins
 from tests.fixtures.databases import Databases
@@ -28,12 +29,13 @@ _OURS = "faults"
 
 @dataclass
 class Site:
-    """`at_work` are the worker processes of now."""
+    """`at_work` are the worker processes of now; `archive` has the ids of the orders that they do not find any more."""
 
     system: System
     workers: Workers
     database: Database
     at_work: list[Process]
+    archive: Path
 
     async def start_worker(self) -> Process:
         process = await asyncio.to_thread(self.workers.start)
@@ -82,6 +84,8 @@ class Site:
 async def standing(folder: Path, plan: Plan, databases: Databases, database: Database) -> AsyncIterator[Site]:
     """Everything is started for this plan alone, and stopped in the end."""
     await asyncio.to_thread(folder.mkdir, parents=True)
+    archive = folder / "archived.txt"
+    await asyncio.to_thread(archive.touch)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(new_database(databases, database, folder))
         server = await stack.enter_async_context(await start_dev_server())
@@ -94,9 +98,11 @@ async def standing(folder: Path, plan: Plan, databases: Databases, database: Dat
             **environment(system, mailbox),
             "POLICY_FILE": str(_policy_file(folder, plan.policy)),
             "GRACEFUL_SHUTDOWN": "PT5S",
+            ARCHIVE: str(archive),
+            **({} if plan.freezes else {CANNOT_FREEZE: "yes"}),
         }
-        program = ("worker.py", "run") if plan.freezes else ("-m", "tests.faults.unfrozen_worker", "run")
-        site = Site(system, Workers(env, folder, [], program), database, [])
+        workers = Workers(env, folder, [], ("-m", "tests.faults.shop_worker", "run"))
+        site = Site(system, workers, database, [], archive)
         stack.callback(_kill_all, site.workers)
         site.at_work = list(await asyncio.gather(*(site.start_worker() for _ in range(plan.workers))))
         yield site

@@ -83,7 +83,7 @@ async def _place_orders(site: Site, plan: Plan, disturber: Disturber) -> list[Cr
 
     async def place_planned_order(planned: PlannedOrder) -> Crowd:
         async with some:
-            return await Crowd.place_order(site.system, planned, disturber.count_look)
+            return await Crowd.place_order(site.system, planned, disturber.count_look, site.archive)
 
     orders = await make_payments(site.system.shop.gateway, plan)
     return list(await asyncio.gather(*(place_planned_order(planned) for planned in orders)))
