@@ -4,8 +4,10 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 
+from domain.order import OrderFlag, TenderKind
 from domain.outcome import Outcome
 from domain.request import LineScope
+from domain.step import StepName
 from sandbox.serving import ROOT
 from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway, Invariant, Said, Verb, World
 from tests.faults.prices import price_of
@@ -74,6 +76,29 @@ def _given(world: World) -> list[AtGateway]:
         for effect in world.money
         if effect.kind in {REFUNDED, RELEASED} and not effect.by_others and effect.object_id not in failed
     ]
+
+
+def a_suspects_money_was_seen(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Of an order under fraud review nothing is refunded by a card unless somebody who has not asked for it has approved
+    it, or has ordered that very refund."""
+    cards = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.CARD}
+    if OrderFlag.FRAUD_REVIEW not in world.order.flags:
+        return
+    asked_by = {said.request_id: said.by.id for said in world.said if said.verb is Verb.SUBMIT and said.by}
+    requested = {found.cancellation_id: found.requests for found in world.cancellations}
+    for effect in _given(world):
+        by_card = effect.kind == REFUNDED and effect.tender_id in cards and not effect.on_account
+        if not by_card or effect.cancellation not in requested:
+            continue
+        asked = {asked_by.get(request_id) for request_id in requested[effect.cancellation]}
+        if not any(_is_yes(said, effect) and said.by and said.by.id not in asked for said in world.said):
+            yield Invariant.ANSWERED, f"{effect.amount} was refunded to a suspect, and no second person has seen it"
+
+
+def _is_yes(said: Said, effect: AtGateway) -> bool:
+    ordered = said.verb is Verb.RETRY and said.step is StepName.REVERSE_PAYMENT and said.target == effect.tender_id
+    taken = said.accepted is not False and said.cancellation in {"", effect.cancellation}
+    return taken and (said.verb is Verb.APPROVE or ordered)
 
 
 def _given_under_no_key(world: World) -> int:

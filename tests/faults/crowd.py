@@ -16,7 +16,7 @@ from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
 from domain.outcome import CARRIED_OUT, Progress, State, Wait
-from domain.request import CancellationRequest, ReasonCode
+from domain.request import Actor, ActorKind, CancellationRequest, ReasonCode
 from domain.shipment import GoodsGroup
 from domain.step import StepName
 from runtime import search_attributes as attributes
@@ -32,13 +32,14 @@ from tests.faults.rest import NotAtRest
 from tests.faults.staff import Staff
 from tests.faults.stories import Course
 from tests.faults.world import Watched, read_cases, read_money
-from tests.system import System
+from tests.system import SUPERVISOR, System
 from workflows.cancellation import CancellationWorkflow
 
 _PAUSE = 0.25
 _CLOSED = "the accounting period is closed"
 _PATIENCE_WITH_CARRIER = 3
 """So often time passes before a silent carrier says where the parcel is."""
+_COLLEAGUE = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-3")
 _WAITING = frozenset(
     {
         State.WAITING_FOR_APPROVAL,
@@ -107,6 +108,11 @@ class Crowd(Staff):
                 met.operation, met.fault, parcel=crowd.labels[met.label], times=met.times
             )
         return crowd
+
+    @property
+    def supervisor(self) -> Actor:
+        """Who has asked for the cancellation may answer at first; then it is somebody else."""
+        return _COLLEAGUE if self.planned.request.actor.id == SUPERVISOR.id and self._given > 2 else SUPERVISOR
 
     @property
     def payments(self) -> list[str]:

@@ -11,6 +11,7 @@ from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder
 from tests.faults.confidential import NOTE
 from tests.faults.drawing_changes import ChangeDraw
+from tests.faults.drawing_money import MoneyDraw
 from tests.faults.model import Verb
 from tests.faults.plan import (
     Act,
@@ -25,6 +26,7 @@ from tests.faults.plan import (
     PlannedPolicy,
 )
 from tests.faults.sharing import share_payments
+from tests.system import SUPERVISOR
 
 _LOOKS_FOR_AN_ORDER = 70
 """About so many looks are taken at a run until it is over: moments are drawn from them."""
@@ -72,7 +74,7 @@ def draw_plan(seed: int, orders: int) -> Plan:
     return _Draw(seed).plan(orders)
 
 
-class _Draw(ChangeDraw):
+class _Draw(ChangeDraw, MoneyDraw):
     def plan(self, orders: int) -> Plan:
         fallbacks = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
         looks = orders * _LOOKS_FOR_AN_ORDER
@@ -108,6 +110,8 @@ class _Draw(ChangeDraw):
             return self._in_slices(f"s{self._seed}-{number}")
         if self._happens(0.06):
             return self._packed_anew(f"s{self._seed}-{number}")
+        if self._happens(0.04):
+            return self._suspects(f"s{self._seed}-{number}")
         if not self._freezes and self._happens(0.2):
             return self._changed(f"s{self._seed}-{number}")
         sample = self.draw_sample(f"s{self._seed}-{number}")
@@ -152,6 +156,20 @@ class _Draw(ChangeDraw):
                 Act(kind=ActKind.REQUEST, when=_AT_THE_END, request=slices[2]),
                 *self._all_acts(sample, slices[0]),
             ),
+        )
+
+    def _suspects(self, order_id: str) -> PlannedOrder:
+        """The shop takes a suspect's money while its carrier is waited for. Who asks may be the one who answers at first."""
+        sample = self.draw_suspects(order_id)
+        request = self._request(sample, "req-1")
+        if self._happens(0.5):
+            by_them = {"actor": SUPERVISOR, "channel": Channel.BACK_OFFICE, "reason": ReasonCode.OTHER}
+            request = request.model_copy(update=by_them)
+        return PlannedOrder(
+            sample=sample,
+            request=request,
+            answers=tuple(self._one(_ANSWERS) for _ in range(self._number(0, 3))),
+            acts=(self.draw_capture(), *self._departures(sample)),
         )
 
     def _changed(self, order_id: str) -> PlannedOrder:

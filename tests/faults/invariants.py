@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from domain.order import Tender, TenderKind
 from domain.step import StepName
 from tests.faults.answers import (
+    a_suspects_money_was_seen,
     acknowledged_has_effect,
     covers_all,
     joined_what_it_asked_for,
@@ -331,5 +332,6 @@ CHECKS: tuple[Check, ...] = (
     acknowledged_has_effect,
     joined_what_it_asked_for,
     seen_by_a_second_person,
+    a_suspects_money_was_seen,
     what_was_kept_is_decided,
 )

@@ -17,7 +17,7 @@ from domain.messages import Approve, ChooseRefundMethod, Reject, Resolution, Res
 from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import Progress, State, Wait
-from domain.request import LineScope, ReasonCode
+from domain.request import Actor, LineScope, ReasonCode
 from domain.said import Steering
 from domain.shipment import GoodsGroup
 from domain.step import StepName
@@ -72,6 +72,11 @@ class Staff:
     @property
     def handle(self) -> Handle:
         return self.system.current(self.watched.order.order_id)
+
+    @property
+    def supervisor(self) -> Actor:
+        """Who answers next."""
+        return SUPERVISOR
 
     async def submit_by_right(self) -> None:
         """The customer withdraws from what the course keeps for later. Returns once the product has sent that again and had
@@ -353,20 +358,20 @@ class Staff:
     def _message(self, verb: Verb, wait: Wait, proof: str) -> Steering:
         match verb:
             case Verb.APPROVE:
-                return Approve(actor=SUPERVISOR)
+                return Approve(actor=self.supervisor)
             case Verb.REJECT:
-                return Reject(actor=SUPERVISOR)
+                return Reject(actor=self.supervisor)
             case Verb.WITHDRAW:
                 return Withdraw(actor=customer_of(self.sample))
             case Verb.RETRY:
-                return RetryStep(actor=SUPERVISOR, step=wait.step, target=wait.target)
+                return RetryStep(actor=self.supervisor, step=wait.step, target=wait.target)
             case Verb.CHOOSE:
                 return ChooseRefundMethod(
                     actor=customer_of(self.sample), target=wait.target or "", method=RefundMethod.STORE_CREDIT
                 )
             case _:
                 return ResolveStep(
-                    actor=SUPERVISOR,
+                    actor=self.supervisor,
                     step=wait.step,
                     target=wait.target,
                     resolution=_RESOLUTIONS[verb],

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from domain.money import money
+from domain.order import OrderFlag
 from domain.outcome import Outcome, State
+from domain.step import StepName
 from sandbox.shop import request
 from tests.faults import answers, invariants, runs
 from tests.faults.broken import L2, Broken, by_others, given_back, two_lines, with_lines, with_run, with_said
@@ -17,7 +19,7 @@ from tests.faults.model import (
     World,
 )
 from tests.faults.world import Watched, read_world
-from tests.system import System
+from tests.system import AGENT, SUPERVISOR, System
 from workflows.money import MoneySteps
 
 
@@ -48,7 +50,19 @@ def said(world: World, *verbs: Verb) -> World:
     return world.model_copy(update={"said": (*world.said, *(Said(verb=verb) for verb in verbs))})
 
 
+def of_a_suspect(world: World) -> World:
+    """Under fraud review, and asked for by one of the staff."""
+    [recorded] = world.cancellations
+    [request_id] = recorded.requests
+    asked = Said(verb=Verb.SUBMIT, by=SUPERVISOR, request_id=request_id)
+    order = world.order.model_copy(update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})})
+    return world.model_copy(update={"order": order, "said": (asked,)})
+
+
 BROKEN: Mapping[str, Broken] = {
+    "refunded_to_a_suspect_and_nobody_has_seen_it": Broken(
+        answers.a_suspects_money_was_seen, Invariant.ANSWERED, of_a_suspect
+    ),
     "joined_another_scope": Broken(answers.joined_what_it_asked_for, Invariant.ANSWERED, joined),
     "the_list_names_another_wait": Broken(
         runs.over_or_visible,
@@ -164,3 +178,14 @@ async def test_a_history_that_does_not_replay_is_seen(
     monkeypatch.setattr(MoneySteps, "credit_refund", nothing)
     found = violations(await read_world(system, watched))
     assert [violation.invariant for violation in found] == [Invariant.REPLAY]
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.RETRY])
+async def test_a_second_person_sees_a_suspects_money(system: System, verb: Verb) -> None:
+    """Who has asked for the cancellation is none, nor is who has seen another tender, or another cancellation."""
+    world, checks = of_a_suspect(await cancelled(system)), [answers.a_suspects_money_was_seen]
+    ordered = {"verb": verb, "step": StepName.REVERSE_PAYMENT, "target": "T1", "accepted": True}
+    another = {"step": StepName.CLOSE_ORDER} if verb is Verb.RETRY else {"cancellation": "can-2"}
+    for nobody in (with_said(world, **ordered, by=SUPERVISOR), with_said(world, **{**ordered, **another}, by=AGENT)):
+        assert {found.invariant for found in violations(nobody, checks)} == {Invariant.ANSWERED}
+    assert violations(with_said(world, **ordered, by=AGENT), checks) == []
