@@ -3,6 +3,7 @@
 import pytest
 
 from domain.decision import Rule
+from domain.errors import ErrorCode, Refused
 from domain.keys import EffectKey
 from domain.money import money
 from domain.order import Order, OrderFlag
@@ -63,6 +64,29 @@ async def test_an_order_that_passes_to_another_account_before_it_is_frozen_is_ca
     result = await system.cancel(request(sample))
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("64.00 USD"))
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
+
+
+@pytest.mark.xfail(strict=True, reason="None: the cancellation stays open in the books")
+async def test_an_order_that_is_gone_before_it_is_frozen_leaves_no_cancellation_open(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B23, I3: the books have noted that it is about to be frozen. No run is left that could end that."""
+    sample = captured(parcels=())
+    await system.shop.place_order(sample)
+    not_found = Refused(ErrorCode.ORDER_NOT_FOUND, "The shop has archived the order.")
+
+    async def find_nothing(*_: object, **__: object) -> Order:
+        raise not_found
+
+    async def archive(*_: object, **__: object) -> bool:
+        monkeypatch.setattr(system.orders, "read", find_nothing)
+        raise not_found
+
+    monkeypatch.setattr(system.orders, "freeze", archive)
+    submission, handle = await system.submit(request(sample))
+    assert (submission.decision.rule, submission.plan) == (Rule.ORDER_NOT_FOUND, None)
+    assert (await system.finish(handle)).outcome is Outcome.REJECTED
+    assert await system.outcomes(sample.order_id) == [Outcome.REJECTED]
 
 
 async def test_an_order_that_is_gone_from_a_shop_that_cannot_freeze_holds_no_money_up(over_oscar: Oscar) -> None:
