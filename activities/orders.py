@@ -73,7 +73,7 @@ class OrderActivities:
         events = await self._register.events_sent(request.order_id) if step_input.look_again else ()
         incoming = await self._incoming.read(request)
         if incoming is None:
-            return Verified(entries=(), decision=self._policy.not_found(request.order_id))
+            return await self._end_not_found(step_input)
         order, case, deferred = incoming.order, incoming.case, incoming.deferred
         if incoming.conflicts_with(case):
             return Verified(entries=(), decision=self._policy.conflict(request), customer_id=order.customer_id)
@@ -95,6 +95,21 @@ class OrderActivities:
             from_elsewhere=step_input.from_elsewhere,
         )
         return Verified(entries=await self._decide_and_freeze(incoming.seen, requested, case))
+
+    # Rule: Whose order it is was asked when its cancellation was opened [and gone before it was decided about]
+    async def _end_not_found(self, step_input: VerifyOrder) -> Verified:
+        """The order is gone, or another customer's. What the books have opened of this very request, and not decided, ends:
+        else no run would be left that could."""
+        request, decision = step_input.request, self._policy.not_found(step_input.order_id)
+        own = (await self._register.of_order(request.order_id)).opened_for(request)
+        if own is None or own.ended or own.decided or own.request is None or own.requested_at is None:
+            return Verified(entries=(), decision=decision)
+        run, requested = this_run(), Requested(request=own.request, at=own.requested_at)
+        await self._register.take_up(own.cancellation_id, run, from_elsewhere=step_input.from_elsewhere)
+        key = EffectKey(own.cancellation_id, StepName.VERIFY_ORDER, request.order_id)
+        await self._orders.thaw(request.order_id, key=key.part_of(key_parts.THAW))  # the shop may find it again
+        ended = Ended(outcome=Outcome.REJECTED, sentence=decision.sentence)
+        return Verified(entries=await self._register.refuse(requested, run, [Decided(decision=decision), ended], ()))
 
     # Rule: An ended cancellation is not repeated: its result is given once more
     async def _look_again(self, step_input: VerifyOrder, order: Order, case: Case, events: Sequence[str]) -> Verified:

@@ -66,7 +66,6 @@ async def test_an_order_that_passes_to_another_account_before_it_is_frozen_is_ca
     assert await system.outcomes(sample.order_id) == [Outcome.CANCELLED]
 
 
-@pytest.mark.xfail(strict=True, reason="None: the cancellation stays open in the books")
 async def test_an_order_that_is_gone_before_it_is_frozen_leaves_no_cancellation_open(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
