@@ -34,7 +34,7 @@ class SampleTender(Value):
     """A card pays `amount` of which `captured` is taken (all of it when None, nothing when zero); what is no card but a bank
     debit is processed. `wants`: the customer has
     not completed the payment. `payment`: the card's payment is this one, which there is already, and which pays other orders
-    too."""
+    too. `multicapture`: it may be captured in parts."""
 
     kind: TenderKind = TenderKind.CARD
     amount: Money
@@ -46,6 +46,7 @@ class SampleTender(Value):
     disputed: bool = False
     wants: OpenPayment | None = None
     payment: str | None = None
+    multicapture: bool = False
 
 
 class SampleParcel(Value):
@@ -216,6 +217,7 @@ class Shop:
             part.card,
             capture=taken if taken.amount else None,
             mandate=part.mandate,
+            multicapture=part.multicapture,
             sandbox_fault=part.fault,
         )
 

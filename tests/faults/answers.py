@@ -62,8 +62,17 @@ def seen_by_a_second_person(world: World) -> Iterator[tuple[Invariant, str]]:
 
 
 def _carried_out_alone(world: World) -> set[str]:
-    """The cancellations that nobody approved; an approval that names none may have been of any."""
-    approvals = [said for said in world.said if said.verb is Verb.APPROVE and said.accepted is not False]
+    """The cancellations that nobody approved; an approval that names none may have been of any. Of an order under fraud
+    review, whoever orders a refund has seen it, which is looked at more closely below."""
+    suspect = OrderFlag.FRAUD_REVIEW in world.order.flags
+    approvals = [
+        said
+        for said in world.said
+        if said.accepted is not False
+        and (
+            said.verb is Verb.APPROVE or (suspect and said.verb is Verb.RETRY and said.step is StepName.REVERSE_PAYMENT)
+        )
+    ]
     if any(not said.cancellation for said in approvals):
         return set()
     return {found.cancellation_id for found in world.carried_out} - {said.cancellation for said in approvals}

@@ -15,6 +15,7 @@ from client.errors import ExitCode, StarterError
 from domain.errors import Unavailable
 from domain.messages import RefundEvent, ShipmentEvent, Withdraw
 from domain.money import Money
+from domain.order import OrderFlag
 from domain.outcome import CARRIED_OUT, Progress, State, Wait
 from domain.request import Actor, ActorKind, CancellationRequest, ReasonCode
 from domain.shipment import GoodsGroup
@@ -29,6 +30,7 @@ from tests.faults.others import Others, is_possible
 from tests.faults.owed import Owed
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.rest import NotAtRest
+from tests.faults.sentences import find_wrong_amounts
 from tests.faults.staff import Staff
 from tests.faults.stories import Course
 from tests.faults.world import Watched, read_cases, read_money
@@ -228,6 +230,14 @@ class Crowd(Staff):
             sentence = f"a person is waited for, and the list of runs says {shown}"
             self.seen.append(Violation(invariant=Invariant.VISIBLE, order_id=self.planned.order_id, sentence=sentence))
 
+    async def _check_amounts(self, wait: Wait) -> None:
+        cases = await read_cases(self.system, self.planned.order_id)
+        effects = await read_money(self.system, self.watched.order)
+        self.seen += [
+            Violation(invariant=Invariant.MONEY, order_id=self.planned.order_id, sentence=sentence)
+            for sentence in find_wrong_amounts(wait, cases[-1].cancellation_id if cases else "", effects)
+        ]
+
     async def _answer(self, wait: Wait) -> None:
         await self.judge(wait)
         if wait.state is State.WAITING_FOR_CARRIER:
@@ -240,11 +250,17 @@ class Crowd(Staff):
             if self._given > len(self.planned.answers):
                 await self.lock_order(None)
             self._given += 1
-            await self.say(verb, wait)
+            await self._check_amounts(wait)
+            await self.say(Verb.RETRY if self._may_not_pay(verb) else verb, wait)
             if wait.step is StepName.RESTORE_PAYMENT:
                 await self.settle()  # the bank does not wait for the person
         else:
             await super()._answer(wait)
+
+    def _may_not_pay(self, verb: Verb) -> bool:
+        """Who has asked for a suspect's cancellation is told that somebody else has to look."""
+        is_suspect = OrderFlag.FRAUD_REVIEW in self.planned.sample.flags
+        return is_suspect and verb is Verb.DONE_BY_HAND and self.supervisor == self.planned.request.actor
 
     async def _hear_of_carrier(self) -> None:
         """Time passes, a silent carrier says in the end where the parcel is, and what comes back arrives."""

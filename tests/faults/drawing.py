@@ -112,6 +112,8 @@ class _Draw(ChangeDraw, MoneyDraw):
             return self._packed_anew(f"s{self._seed}-{number}")
         if self._happens(0.04):
             return self._suspects(f"s{self._seed}-{number}")
+        if self._happens(0.05):
+            return self._rolled_back(f"s{self._seed}-{number}")
         if not self._freezes and self._happens(0.2):
             return self._changed(f"s{self._seed}-{number}")
         sample = self.draw_sample(f"s{self._seed}-{number}")
@@ -170,6 +172,17 @@ class _Draw(ChangeDraw, MoneyDraw):
             request=request,
             answers=tuple(self._one(_ANSWERS) for _ in range(self._number(0, 3))),
             acts=(self.draw_capture(), *self._departures(sample)),
+        )
+
+    def _rolled_back(self, order_id: str) -> PlannedOrder:
+        """After the pivot, with money that others have taken in part."""
+        sample = self.draw_reserved(order_id)
+        answers = (*(Verb.RETRY,) * self._number(0, 1), Verb.ROLL_BACK, *(self._one(_ANSWERS) for _ in range(2)))
+        return PlannedOrder(
+            sample=sample,
+            request=self._request(sample, "req-1").model_copy(update={"lines": (), "shipping": False}),
+            answers=answers,
+            acts=(*self.draw_rolled_back(sample), *self._departures(sample)),
         )
 
     def _changed(self, order_id: str) -> PlannedOrder:

@@ -1,20 +1,16 @@
 """Draws what the shop's people change of orders, in shops that cannot freeze them."""
 
-from datetime import timedelta
-
 from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import State
 from domain.request import CancellationRequest
 from domain.step import StepName
 from sandbox.shop import SampleOrder, SampleTender
-from tests.faults.drawing_orders import OrderDraw, step_of
+from tests.faults.drawing_orders import OLD, OrderDraw, step_of
 from tests.faults.plan import Act, ActKind, Moment, Repricing
 
 _APPROVAL = Moment(state=State.WAITING_FOR_APPROVAL)
 _BEFORE = (State.WAITING_FOR_APPROVAL, State.WAITING_FOR_CARRIER, State.NEEDS_ATTENTION)
-_OLD = timedelta(days=40)
-"""A second person has to approve, whatever it costs: the run waits."""
 
 
 class ChangeDraw(OrderDraw):
@@ -25,7 +21,7 @@ class ChangeDraw(OrderDraw):
             return sample
         paid = Money.total((line.total for line in sample.lines), sample.currency)
         paid += sample.shipping or Money.zero(sample.currency)
-        return sample.model_copy(update={"age": _OLD, "discount": None, "tenders": (SampleTender(amount=paid),)})
+        return sample.model_copy(update={"age": OLD, "discount": None, "tenders": (SampleTender(amount=paid),)})
 
     def draw_changes(self, sample: SampleOrder, request: CancellationRequest) -> tuple[Act, ...]:
         """Of an order that waits for an approval: what it costs, and by what it is paid."""

@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 _CURRENCIES = ("USD", "USD", "USD", "USD", "EUR", "JPY", "KWD")
 
+OLD = timedelta(days=40)
+"""A second person has to approve, whatever it costs: the run waits."""
+
 
 def step_of(currency: str) -> int:
     """The gateway takes amounts of three decimals that end with a zero."""
@@ -69,7 +72,7 @@ class OrderDraw:
             discount=discount,
             customer=_customer(order_id),
             flags=frozenset(flag for flag in OrderFlag if self._happens(0.06)),
-            age=timedelta(days=40 if self._happens(0.05) else 1),
+            age=OLD if self._happens(0.05) else timedelta(days=1),
         )
 
     def draw_expensive(self, order_id: str) -> SampleOrder:

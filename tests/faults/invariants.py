@@ -213,6 +213,14 @@ def order_names_a_payment_that_holds(world: World) -> Iterator[tuple[Invariant, 
             yield Invariant.MONEY, f"the order goes on, and names payment {tender.reference}, which was released"
 
 
+def reserved_again_is_what_was_released(world: World) -> Iterator[tuple[Invariant, str]]:
+    """What others had captured of it by then has gone back another way, or stays the merchant's."""
+    for tender in world.order.tenders:
+        again, released = (world.total(kind, tender_id=tender.tender_id) for kind in (RESERVED, RELEASED))
+        if again > released:
+            yield Invariant.MONEY, f"{again} was reserved again on {tender.tender_id}, and {released} was released"
+
+
 def over_once_it_has_arrived(world: World) -> Iterator[tuple[Invariant, str]]:
     """No cancellation is over while a refund of ours can still fail for the first time."""
     cards = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.CARD}
@@ -313,6 +321,7 @@ CHECKS: tuple[Check, ...] = (
     undone_gives_nothing,
     what_the_bank_gave_is_collected,
     order_names_a_payment_that_holds,
+    reserved_again_is_what_was_released,
     over_once_it_has_arrived,
     goods_and_money_agree,
     only_ups_is_asked_to_stop,

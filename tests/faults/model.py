@@ -354,7 +354,13 @@ class World(Value):
     @property
     def known_changes(self) -> tuple[ChangedByOthers, ...]:
         """Those of which somebody who was told of them has said that the plan is right as it is."""
-        about = [said.question for said in self.paid_by_hand if said.step is StepName.CHECK_ORDER]
+        about = [
+            said.question
+            for said in self.said
+            if said.verb in {Verb.DONE_BY_HAND, Verb.NOTHING_DUE}
+            and said.accepted is not False
+            and said.step is StepName.CHECK_ORDER
+        ]
         return tuple(change for change in self.changes if any(change.words in question for question in about))
 
     @property

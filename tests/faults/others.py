@@ -57,7 +57,7 @@ class Others:
                 assert act.amount is not None
                 return await is_possible(gateway.refund_elsewhere(payment, act.amount))
             case ActKind.CAPTURED_BY_OTHERS:
-                return await self._capture(act.payment, beyond=act.beyond)
+                return await self._capture(act)
             case ActKind.DEBIT_TAKEN:
                 return await self._end_debit(payment, gateway.capture_ends(payment))
             case ActKind.DEBIT_FAILS:
@@ -103,10 +103,12 @@ class Others:
         self.unheard = [news for news in self.unheard if news not in heard]
         return heard
 
-    async def _capture(self, number: int, *, beyond: bool) -> bool:
-        payment = self.payments[number]
-        left = await self._left_to_capture(number, beyond=beyond)
-        if not left or not await is_possible(self.system.shop.gateway.capture(payment, left, final=True)):
+    async def _capture(self, act: Act) -> bool:
+        """All that is left, or a part."""
+        payment = self.payments[act.payment]
+        taken = act.amount or await self._left_to_capture(act.payment, beyond=act.beyond)
+        is_final = act.amount is None
+        if not taken or not await is_possible(self.system.shop.gateway.capture(payment, taken, final=is_final)):
             return False
         self.unheard.append(GatewayNews(payment, taken=True))
         await self._wake()

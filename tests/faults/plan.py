@@ -49,7 +49,7 @@ class ActKind(StrEnum):
     REFUNDED_BY_OTHERS = "refunded_by_others"
     """Somebody gives `amount` back in the gateway's dashboard."""
     CAPTURED_BY_OTHERS = "captured_by_others"
-    """The shop takes what is reserved; with `beyond`, also what a cancellation has given up of it."""
+    """The shop takes what is reserved, or `amount` of it; with `beyond`, also what a cancellation has given up of it."""
     DEBIT_TAKEN = "debit_taken"
     DEBIT_FAILS = "debit_fails"
     """Nothing was ever taken."""

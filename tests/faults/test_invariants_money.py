@@ -96,6 +96,11 @@ BROKEN: Mapping[str, Broken] = {
     "the_order_names_a_payment_that_was_released": Broken(
         invariants.order_names_a_payment_that_holds, Invariant.MONEY, released
     ),
+    "more_reserved_again_than_was_released": Broken(
+        invariants.reserved_again_is_what_was_released,
+        Invariant.MONEY,
+        lambda world: released(world, "pi_2", "pi_3"),
+    ),
     "paid_by_hand_besides": Broken(
         invariants.never_more_than_the_price,
         Invariant.PAID_ONCE,

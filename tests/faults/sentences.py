@@ -1,0 +1,34 @@
+"""What a person is told to do with money, held against what was really done with it."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from domain.money import money
+from domain.outcome import Wait
+from domain.step import StepName
+from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway
+
+_RESERVED_NO_MORE = re.compile(r"(\S+ [A-Z]{3}) of tender (\S+) of order \S+ is reserved no more")
+_WENT_BACK = re.compile(r"(\S+ [A-Z]{3}) of tender (\S+) of order \S+ went back to the customer")
+_BY_OTHER_WAYS = ("by hand", "by the bank")
+
+
+def find_wrong_amounts(wait: Wait, cancellation: str, effects: Sequence[AtGateway]) -> Iterator[str]:
+    """Of a roll-back: what is to be paid anew was released, and what is to be collected was refunded, and may have failed
+    since. What people or the bank have given back is not looked at."""
+    if wait.step is not StepName.RESTORE_PAYMENT:
+        return
+    on_tender = [effect for effect in effects if effect.tender_id == wait.target]
+    released = sum(effect.amount for effect in on_tender if effect.kind == RELEASED)
+    for found, _ in _RESERVED_NO_MORE.findall(wait.reason):
+        if money(found).amount != released:
+            yield f"a person is told that {found} of {wait.target} is reserved no more, and {released} was released"
+    if any(way in wait.reason for way in _BY_OTHER_WAYS):
+        return
+    failed = {effect.object_id for effect in effects if effect.kind == FAILED}
+    refunds = [effect for effect in on_tender if effect.kind == REFUNDED and effect.cancellation == cancellation]
+    most = sum(effect.amount for effect in refunds)
+    least = sum(effect.amount for effect in refunds if effect.object_id not in failed)
+    for found, _ in _WENT_BACK.findall(wait.reason):
+        if not least <= money(found).amount <= most:
+            yield f"a person is told to collect {found} of {wait.target}, and {least} was refunded"

@@ -1,0 +1,56 @@
+"""What the check finds of the amounts that a person is told in a roll-back."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.outcome import State, Wait
+from domain.step import Owner, StepName
+from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway
+from tests.faults.sentences import find_wrong_amounts
+
+KEY = "can-1/reverse_payment/T1/1"
+VOID = AtGateway(kind=RELEASED, tender_id="T1", object_id="pi_1", amount=6000, key=f"{KEY}.void")
+REFUND = AtGateway(kind=REFUNDED, tender_id="T1", object_id="re_1", amount=4000, key=KEY)
+FAILURE = AtGateway(kind=FAILED, tender_id="T1", object_id="re_1", amount=4000, key=None)
+ANEW = (
+    "{} of tender T1 of order O-1 is reserved no more, and payment pi_1 still holds 1.00 USD: ask the customer for it."
+)
+COLLECT = "{} of tender T1 of order O-1 went back to the customer ({}); collect it from the customer."
+
+
+def told(sentence: str, *effects: AtGateway) -> list[str]:
+    wait = Wait(
+        state=State.NEEDS_ATTENTION,
+        owner=Owner.REFUND_DEPARTMENT,
+        reason=sentence,
+        due_at=datetime.now(UTC),
+        step=StepName.RESTORE_PAYMENT,
+        target="T1",
+    )
+    return list(find_wrong_amounts(wait, "can-1", effects))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "effects"),
+    [
+        (ANEW.format("60.00 USD"), (VOID, REFUND)),
+        (COLLECT.format("40.00 USD", "40.00 USD by refund re_1"), (VOID, REFUND)),
+        (COLLECT.format("40.00 USD", "40.00 USD by refund re_1"), (VOID, REFUND, FAILURE)),
+        (COLLECT.format("90.00 USD", "50.00 USD by hand (REF-1)"), (VOID, REFUND)),
+    ],
+)
+def test_what_is_right_is_not_reported(sentence: str, effects: tuple[AtGateway, ...]) -> None:
+    assert told(sentence, *effects) == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        ANEW.format("100.00 USD"),
+        COLLECT.format("100.00 USD", "100.00 USD by refund re_1"),
+        COLLECT.format("1.00 USD", ""),
+    ],
+)
+def test_what_was_planned_and_not_done_is_reported(sentence: str) -> None:
+    assert len(told(sentence, VOID, REFUND)) == 1
