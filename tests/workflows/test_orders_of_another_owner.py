@@ -12,7 +12,8 @@ from domain.request import LineScope, ReasonCode
 from domain.step import StepName
 from domain.terms import RefundMethod
 from sandbox import built_in
-from sandbox.shop import SampleOrder, card, line, request
+from sandbox.carrier.model import Script
+from sandbox.shop import SampleOrder, card, line, parcel, request
 from tests.system import System, customer_of, settled
 from tests.workflows.refunds import PENDING, refund_of
 from tests.workflows.samples import an_id, captured
@@ -86,6 +87,50 @@ async def test_an_order_that_is_gone_before_it_is_frozen_leaves_no_cancellation_
     assert (submission.decision.rule, submission.plan) == (Rule.ORDER_NOT_FOUND, None)
     assert (await system.finish(handle)).outcome is Outcome.REJECTED
     assert await system.outcomes(sample.order_id) == [Outcome.REJECTED]
+
+
+def archive(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shop does not find any order any more."""
+
+    async def find_nothing(*_: object, **__: object) -> Order:
+        raise Refused(ErrorCode.ORDER_NOT_FOUND, "The shop has archived the order.")
+
+    for name in ("read", "relabel", "resume_pick"):
+        monkeypatch.setattr(system.orders, name, find_nothing)
+
+
+@pytest.mark.xfail(strict=True, reason="it stays stopped, and nobody is asked")
+async def test_a_parcel_on_its_way_goes_on_after_a_roll_back_although_its_order_is_gone(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I2: what its carrier does with it does not end because the shop has archived the order."""
+    sample = captured(parcels=(parcel(Script.INTERCEPT_SILENT, L1=1),))
+    await system.shop.place_order(sample)
+    _, handle = await system.submit(request(sample))
+    await system.wait_for_state(handle, State.WAITING_FOR_CARRIER)
+    archive(system, monkeypatch)
+    await system.withdraw(handle, customer_of(sample))
+    assert (await system.finish(handle)).outcome is Outcome.WITHDRAWN
+    assert await system.carrier_effects(sample.order_id) == ["intercept.requested", "intercept.cancelled"]
+
+
+@pytest.mark.xfail(strict=True, reason="it stays stopped, and nobody is asked")
+async def test_somebody_is_asked_about_a_parcel_without_a_label_whose_order_is_gone(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I2: its label is void, and the shop cannot be told of another one."""
+    sample = captured(parcels=(parcel(Script.LABEL_ONLY, L1=1),)).model_copy(
+        update={"flags": frozenset({OrderFlag.FRAUD_REVIEW})}
+    )
+    await system.shop.place_order(sample)
+    _, handle = await system.submit(request(sample))
+    await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
+    archive(system, monkeypatch)
+    await system.reject(handle)
+    wait = await system.wait_for_step(handle, StepName.RESUME_SHIPMENT, "S1")
+    assert wait is not None
+    await system.resolve(handle, settled(wait, "done_by_hand", "1Z-NEW"))
+    assert (await system.finish(handle)).outcome is Outcome.ROLLED_BACK
 
 
 async def test_an_order_that_is_gone_from_a_shop_that_cannot_freeze_holds_no_money_up(over_oscar: Oscar) -> None:
