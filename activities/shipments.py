@@ -12,6 +12,7 @@ from domain.departures import has_left_since, is_of_others
 from domain.errors import ErrorCode, Refused
 from domain.facts import EffectOutcome, Fact, ParcelFound, StopSeen
 from domain.money import Money
+from domain.order import Order
 from domain.plan import PlannedShipment
 from domain.shipment import LabelStatus, Shipment, Stop, StopAction, StopStatus, Tracking
 from domain.step import StepName
@@ -44,16 +45,30 @@ class ShipmentActivities:
         self._intercepts = intercepts
         self._resuming = Resuming(orders, stored_value, labels, intercepts)
 
-    async def _find_shipment(self, step_input: StepInput) -> Shipment | None:
-        """The shipment as it is now: the warehouse may have bought a label since the plan was made. None: it is gone, or its
-        order is."""
+    async def _find_order(self, order_id: str) -> Order | None:
         try:
-            order = await self._orders.read(step_input.order_id)
+            return await self._orders.read(order_id)
         except Refused as refused:
             if refused.code is not ErrorCode.ORDER_NOT_FOUND:
                 raise
             return None
-        return next((found for found in order.shipments if found.shipment_id == step_input.target), None)
+
+    async def _find_shipment(self, step_input: StepInput) -> Shipment | None:
+        """The shipment as it is now: the warehouse may have bought a label since the plan was made. None: it is gone, or its
+        order is."""
+        order = await self._find_order(step_input.order_id)
+        return _shipment_of(order, step_input.target) if order else None
+
+    async def _shipment_to_resume(self, attempt: Attempt) -> Shipment | None:
+        """As it is now, or as it was planned where its order is gone: the shop's picks are gone with that, the carrier's
+        parcels and the gift cards are not."""
+        order = await self._find_order(attempt.step_input.order_id)
+        if order is not None:
+            return _shipment_of(order, attempt.step_input.target)
+        planned = _planned(attempt, attempt.step_input.target)
+        if planned is None or not (planned.shipment.label_reference or planned.shipment.gift_card):
+            return None
+        return planned.shipment
 
     async def _shipment_to_stop(self, attempt: Attempt) -> Shipment:
         """As it is now, or as it was planned where its label may be used although the OMS does not show it any more: others
@@ -279,12 +294,12 @@ class ShipmentActivities:
     async def resume_shipment(self, step_input: StepInput) -> Booked:
         """Compensation of stop_shipment, whether that had its effect or not: give the pick back, buy a new label in place of
         the voided one, or take the intercept back. What a person stopped is a person's to send on. Refused:
-        STOP_NOT_UNDOABLE."""
+        STOP_NOT_UNDOABLE, ORDER_NOT_FOUND."""
         async with begin_attempt(self._register, step_input) as attempt:
             undone = attempt.case.all_keys_noted(StepName.STOP_SHIPMENT, target=step_input.target)
             if undone:  # what never happened is not undone
                 await attempt.wait_for_quiet(undone)
-                await self._resuming.resume(attempt, await self._find_shipment(step_input))
+                await self._resuming.resume(attempt, await self._shipment_to_resume(attempt))
             if by_hand := stopped_by_hand(attempt.case.entries, step_input.target):
                 raise Refused(
                     ErrorCode.STOP_NOT_UNDOABLE,
@@ -294,6 +309,10 @@ class ShipmentActivities:
                 )
             await attempt.end()
             return await attempt.answer()
+
+
+def _shipment_of(order: Order, shipment_id: str) -> Shipment | None:
+    return next((found for found in order.shipments if found.shipment_id == shipment_id), None)
 
 
 def _facts_when_stopped(attempt: Attempt, stop: Stop) -> tuple[Fact, ...]:

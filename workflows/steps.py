@@ -337,7 +337,7 @@ RESUME_SHIPMENT = Step(
     Role.COMPENSATION,
     Owner.OPERATIONS,
     "Let shipment go on",
-    refusals=frozenset({ErrorCode.STOP_NOT_UNDOABLE, ErrorCode.SHIPMENT_NOT_STOPPABLE}),
+    refusals=frozenset({ErrorCode.STOP_NOT_UNDOABLE, ErrorCode.SHIPMENT_NOT_STOPPABLE, ErrorCode.ORDER_NOT_FOUND}),
 )
 RESTORE_PAYMENT = Step(
     signatures.RESTORE_PAYMENT,

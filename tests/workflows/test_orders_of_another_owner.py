@@ -99,7 +99,6 @@ def archive(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(system.orders, name, find_nothing)
 
 
-@pytest.mark.xfail(strict=True, reason="it stays stopped, and nobody is asked")
 async def test_a_parcel_on_its_way_goes_on_after_a_roll_back_although_its_order_is_gone(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +113,6 @@ async def test_a_parcel_on_its_way_goes_on_after_a_roll_back_although_its_order_
     assert await system.carrier_effects(sample.order_id) == ["intercept.requested", "intercept.cancelled"]
 
 
-@pytest.mark.xfail(strict=True, reason="it stays stopped, and nobody is asked")
 async def test_somebody_is_asked_about_a_parcel_without_a_label_whose_order_is_gone(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
