@@ -19,7 +19,7 @@ from domain.order import OrderFlag
 from domain.outcome import CARRIED_OUT, Progress, State, Wait
 from domain.request import Actor, ActorKind, CancellationRequest, ReasonCode
 from domain.shipment import GoodsGroup
-from domain.step import StepName
+from domain.step import MONEY_STEPS, StepName
 from runtime import search_attributes as attributes
 from sandbox.carrier.model import TrackerStatus
 from tests import loss
@@ -31,6 +31,7 @@ from tests.faults.owed import Owed
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.rest import NotAtRest
 from tests.faults.sentences import find_wrong_amounts
+from tests.faults.sharing import captured_for_each
 from tests.faults.staff import Staff
 from tests.faults.stories import Course
 from tests.faults.world import Watched, read_cases, read_money
@@ -42,6 +43,7 @@ _CLOSED = "the accounting period is closed"
 _PATIENCE_WITH_CARRIER = 3
 """So often time passes before a silent carrier says where the parcel is."""
 _COLLEAGUE = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-3")
+_WHOSE_IT_IS = ("Find out", "nobody can tell", "for something else")
 _WAITING = frozenset(
     {
         State.WAITING_FOR_APPROVAL,
@@ -77,7 +79,8 @@ class Crowd(Staff):
     def __post_init__(self) -> None:
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
         self._given = 0
-        self.others = Others(self.system, self.planned)
+        self._finds_out = False
+        self.others = Others(self.system, self.planned, self.watched)
         self.clerks = Clerks(self.system, self.watched, self.planned, self.insist_on, self.archive)
 
     @classmethod
@@ -91,7 +94,7 @@ class Crowd(Staff):
             system,
             planned.sample,
             course,
-            Watched(order, handed_over=planned.sample.handed_over),
+            Watched(order, handed_over=planned.sample.handed_over, captured_for=captured_for_each(planned.sample)),
             planned=planned,
             looked=looked,
             archive=archive,
@@ -227,16 +230,13 @@ class Crowd(Staff):
         _, shown = await self._look()
         again = await self._progress()
         if shown not in {State.NEEDS_ATTENTION, None} and again is not None and again.waits == progress.waits:
-            sentence = f"a person is waited for, and the list of runs says {shown}"
-            self.seen.append(Violation(invariant=Invariant.VISIBLE, order_id=self.planned.order_id, sentence=sentence))
+            self._report(Invariant.VISIBLE, f"a person is waited for, and the list of runs says {shown}")
 
     async def _check_amounts(self, wait: Wait) -> None:
         cases = await read_cases(self.system, self.planned.order_id)
         effects = await read_money(self.system, self.watched.order)
-        self.seen += [
-            Violation(invariant=Invariant.MONEY, order_id=self.planned.order_id, sentence=sentence)
-            for sentence in find_wrong_amounts(wait, cases[-1].cancellation_id if cases else "", effects)
-        ]
+        for sentence in find_wrong_amounts(wait, cases[-1].cancellation_id if cases else "", effects):
+            self._report(Invariant.MONEY, sentence)
 
     async def _answer(self, wait: Wait) -> None:
         await self.judge(wait)
@@ -352,10 +352,29 @@ class Crowd(Staff):
                 return await is_possible(self.system.library.look_again(case.request, event))
         return False
 
+    async def say(self, verb: Verb, wait: Wait) -> bool:
+        """Who is asked whose the money of a shared payment is finds that out; otherwise they do as they are told."""
+        is_shared = wait.target in self.watched.captured_for and wait.step in MONEY_STEPS
+        self._finds_out = is_shared and any(words in wait.reason for words in _WHOSE_IT_IS)
+        if self._finds_out and verb in {Verb.RETRY, Verb.DONE_BY_HAND}:
+            owed = await self.moved_by_hand(wait.step, wait.target)
+            verb = Verb.NOTHING_DUE if owed is not None and not owed else verb
+        accepted = await super().say(verb, wait)
+        after = await self._read_owed(wait.target) if accepted and is_shared and verb is Verb.DONE_BY_HAND else None
+        if after and (besides := after.paid_besides(self.watched.refunds_of_others)):
+            sentence = f"a person was told to pay {besides} on {wait.target}, which others had given"
+            self._report(Invariant.PAID_ONCE, sentence)
+        return accepted
+
+    def _report(self, invariant: Invariant, sentence: str) -> None:
+        self.seen.append(Violation(invariant=invariant, order_id=self.planned.order_id, sentence=sentence))
+
     async def moved_by_hand(self, step: StepName | None, target: str | None) -> Money | None:
         """What the cancellation owes on the tender; in a roll-back, what it has given back on it; or what the customer has
         too much: these are taken back, so they are below zero."""
         owed = await self._read_owed(target)
+        if owed is not None and step in MONEY_STEPS and self._finds_out:
+            return owed.of_shared_payment(self.watched.captured_for[target or ""], self.watched.refunds_of_others)
         if owed is not None and self.others.is_processed(owed.planned.tender.reference):
             return Money.zero(owed.planned.refund.currency)  # whoever reads that it is still being taken waits
         return owed.moved_by_hand(step) if owed else None

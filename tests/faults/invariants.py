@@ -89,6 +89,18 @@ def never_more_than_captured(world: World) -> Iterator[tuple[Invariant, str]]:
             yield Invariant.MONEY, f"{ours} was put back on {tender.tender_id}, which paid {tender.amount}"
 
 
+def of_a_shared_payment_what_was_taken_for_it(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Whatever was captured of it for the others."""
+    for tender_id, captured in world.captured_for:
+        by_hand = sum(said.amount.amount for said in world.paid_by_hand if said.target == tender_id and said.amount)
+        given = world.refunded(ours=True, tender_id=tender_id) + by_hand
+        if given > captured:
+            yield (
+                Invariant.MONEY,
+                f"{given} was given back on {tender_id}, of which {captured} was captured for this order",
+            )
+
+
 def nothing_of_what_was_never_taken(world: World) -> Iterator[tuple[Invariant, str]]:
     """Of a debit that fails nothing is given back: by no refund, no store credit, and by nobody who is asked to pay."""
     for tender_id in () if world.is_open else world.never_taken:
@@ -102,9 +114,10 @@ def never_more_than_the_price(world: World) -> Iterator[tuple[Invariant, str]]:
     """By all ways together, less what a person has left to the customer. What a person has paid besides is seen while the
     run waits. Where others gave something back besides, a person is asked, and collects the difference or leaves it; what
     they give alone, of an order of which nothing is cancelled, or twice on a payment of which nothing is given back, is no
-    matter of the process."""
+    matter of the process. Nor is what they give of a payment that pays other orders too, as long as it has enough."""
     paid = sum(tender.amount.amount for tender in world.order.tenders)
     by_others = world.by_others - sum(_given_twice_by_others(world, tender) for tender in world.order.tenders)
+    by_others -= sum(world.refunded(ours=False, tender_id=shared) for shared, _ in world.captured_for)
     ours = world.given_back + world.by_hand - world.left_to_customer()
     is_asked = world.run is not None and bool(world.run.waits)
     if ours > paid and not (world.by_hand > 0 and world.is_open and is_asked):
@@ -316,6 +329,7 @@ def shows_nothing_confidential(world: World) -> Iterator[tuple[Invariant, str]]:
 CHECKS: tuple[Check, ...] = (
     never_more_than_captured,
     nothing_of_what_was_never_taken,
+    of_a_shared_payment_what_was_taken_for_it,
     never_more_than_the_price,
     carried_out_gives_what_its_goods_cost,
     undone_gives_nothing,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from domain.base import Value
 from domain.facts import EffectOutcome
 from domain.money import Money
-from domain.order import Order, TenderKind
+from domain.order import Order, Tender, TenderKind
 from domain.outcome import CARRIED_OUT, Outcome
 from domain.request import Actor, LineScope
 from domain.shipment import GoodsGroup, Shipment
@@ -274,6 +274,8 @@ class World(Value):
     paid_with: tuple[tuple[str, str], ...] = ()
     """By tender, the payment that the order names now."""
     changes: tuple[ChangedByOthers, ...] = ()
+    captured_for: tuple[tuple[str, int], ...] = ()
+    """By tender of a payment that pays other orders too, what was captured for this one."""
     leaks: tuple[str, ...] = ()
     """Where the engine shows something confidential of its runs."""
 
@@ -309,10 +311,13 @@ class World(Value):
         """What of the cards is neither captured nor released: the customer still has it, and a part of it that is not
         captured any more is as good as released."""
         return sum(
-            max(tender.amount.amount - self.total(CAPTURED, RELEASED, tender_id=tender.tender_id), 0)
+            max(tender.amount.amount - self._captured(tender) - self.total(RELEASED, tender_id=tender.tender_id), 0)
             for tender in self.order.tenders
             if tender.kind is TenderKind.CARD
         )
+
+    def _captured(self, tender: Tender) -> int:
+        return dict(self.captured_for).get(tender.tender_id, self.total(CAPTURED, tender_id=tender.tender_id))
 
     def refunded(self, *, ours: bool, tender_id: str | None = None) -> int:
         """What was refunded and has not failed since."""

@@ -15,7 +15,7 @@ from sandbox.gateway.messages import EffectKind
 from sandbox.gateway_admin import TestCard
 from tests.faults.events import GatewayNews, find_repeated
 from tests.faults.plan import Act, ActKind, PlannedOrder
-from tests.faults.world import read_cases
+from tests.faults.world import Watched, read_cases
 from tests.system import System
 
 
@@ -32,6 +32,7 @@ async def is_possible(call: Awaitable[object]) -> bool:
 class Others:
     system: System
     planned: PlannedOrder
+    watched: Watched
     unheard: list[GatewayNews] = field(default_factory=list)
     """Refunds that have failed, and payments that were taken or given back, whose events have met no ended cancellation
     yet."""
@@ -55,7 +56,7 @@ class Others:
         match act.kind:
             case ActKind.REFUNDED_BY_OTHERS:
                 assert act.amount is not None
-                return await is_possible(gateway.refund_elsewhere(payment, act.amount))
+                return await self._refund(payment, act.amount)
             case ActKind.CAPTURED_BY_OTHERS:
                 return await self._capture(act)
             case ActKind.DEBIT_TAKEN:
@@ -103,13 +104,28 @@ class Others:
         self.unheard = [news for news in self.unheard if news not in heard]
         return heard
 
+    async def _refund(self, payment: str, amount: Money) -> bool:
+        """For this order, whatever else the payment pays."""
+        made: list[str] = []
+
+        async def refund() -> None:
+            made.append(await self.system.shop.gateway.refund_elsewhere(payment, amount))
+
+        possible = await is_possible(refund())
+        self.watched.refunds_of_others |= {*made}
+        return possible
+
     async def _capture(self, act: Act) -> bool:
         """All that is left, or a part."""
         payment = self.payments[act.payment]
         taken = act.amount or await self._left_to_capture(act.payment, beyond=act.beyond)
-        is_final = act.amount is None
+        [tender] = [paid for paid in self.watched.order.tenders if paid.reference == payment]
+        is_shared = tender.tender_id in self.watched.captured_for
+        is_final = act.amount is None and not is_shared
         if not taken or not await is_possible(self.system.shop.gateway.capture(payment, taken, final=is_final)):
             return False
+        if is_shared:
+            self.watched.captured_for[tender.tender_id] += taken.amount
         self.unheard.append(GatewayNews(payment, taken=True))
         await self._wake()
         return True

@@ -1,6 +1,6 @@
 """What a cancellation owes on one tender, by its plan and by what counterparts and people say."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from domain.money import Money
@@ -29,6 +29,21 @@ class Owed:
             case _:
                 moved = max(self._due - self._given, 0)
         return Money(amount=moved, currency=self.planned.refund.currency)
+
+    def of_shared_payment(self, captured: int, refunds: Container[str]) -> Money:
+        """What is due of a payment that pays other orders too, by whoever knows what was captured of it for this one, and
+        which `refunds` of others were."""
+        moved = max(min(self._due, captured) - self._given - self._made_by_others(refunds), 0)
+        return Money(amount=moved, currency=self.planned.refund.currency)
+
+    def paid_besides(self, refunds: Container[str]) -> int:
+        """What the customer has too much by these refunds of others, and by hand."""
+        by_hand = sum(said.amount.amount for said in self._taken if said.amount)
+        too_much = self._given + self._made_by_others(refunds) - self.planned.tender.amount.amount
+        return min(max(too_much, 0), max(by_hand, 0))
+
+    def _made_by_others(self, refunds: Container[str]) -> int:
+        return sum(found.amount for found in self._on_tender if found.kind == REFUNDED and found.object_id in refunds)
 
     def waived(self, step: StepName | None) -> Money:
         """What a person gives up who says that nothing is due: what is still owed, or, below zero, what the customer has too

@@ -162,10 +162,12 @@ class PlannedPolicy(Value):
 
 
 class SharedPayment(Value):
-    """A payment that is captured as a whole, and that tenders of several orders name as theirs."""
+    """A payment that tenders of several orders name as theirs. What was captured of it for each of them, they have
+    themselves."""
 
     name: str
     amount: Money
+    captured: Money
     card: TestCard = TestCard.VISA
 
 

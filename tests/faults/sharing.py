@@ -1,56 +1,125 @@
 """Payments that two orders of a plan share: an order that was split, or that goes to two addresses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol, TypeVar
 
+from domain.money import Money
 from domain.order import TenderKind
+from sandbox.carrier.model import Script
 from sandbox.gateway_admin import GatewayAdmin, TestCard
 from sandbox.shop import SampleOrder, SampleTender
-from tests.faults.plan import ActKind, Plan, PlannedOrder, SharedPayment
+from tests.faults.drawing_orders import step_of
+from tests.faults.plan import Act, ActKind, Moment, Plan, PlannedOrder, SharedPayment
+
+T = TypeVar("T")
 
 _ABOUT_THE_PAYMENT = {
-    ActKind.REFUNDED_BY_OTHERS,
-    ActKind.CAPTURED_BY_OTHERS,
     ActKind.REFUND_FAILS_LATE,
     ActKind.DISPUTE,
     ActKind.DISPUTE_WON,
     ActKind.DISPUTE_LOST,
+    ActKind.PAYMENT_EXCHANGED,
 }
 """Nobody could say for which of the orders they are."""
+_IN_THE_WAREHOUSE = frozenset({None, Script.LABEL_ONLY})
+
+
+class Taken(StrEnum):
+    """What was captured of the payment by then. A shop takes what it ships, or all of an order at once: what was taken for
+    an order, of which nothing has left, is none of it or all of it."""
+
+    WHOLE = "whole"
+    FOR_ONE = "for_one"
+    NOTHING = "nothing"
+
+
+class Drawing(Protocol):
+    def happens(self, chance: float) -> bool: ...
+
+    def choose(self, among: Sequence[T]) -> T: ...
 
 
 def share_payments(
-    orders: Sequence[PlannedOrder], shares: Callable[[], bool]
+    orders: Sequence[PlannedOrder], draw: Drawing
 ) -> tuple[tuple[PlannedOrder, ...], tuple[SharedPayment, ...]]:
-    """Some neighbours of one currency are paid by one payment, which has a name of the plan's in place of its number."""
+    """Some neighbours of one currency are paid by one payment, which has a name of the plan's in place of its number. Some
+    of them are alike in everything, and cancelled at once."""
     paid = {order.order_id: order for order in orders}
     shared: list[SharedPayment] = []
     waiting: dict[str, PlannedOrder] = {}
     for order in orders:
-        if not _may_share(order) or not shares():
+        if not _may_share(order) or not draw.happens(0.8):
             continue
         other = waiting.pop(order.sample.currency, None)
         if other is None:
             waiting[order.sample.currency] = order
             continue
-        payment = SharedPayment(
-            name=f"of {other.order_id} and {order.order_id}",
-            amount=_card(other.sample).amount + _card(order.sample).amount,
-            card=_card(other.sample).card,
+        alike = _as_twin(other, order.order_id) if draw.happens(0.4) else order
+        sharers = (other, alike)
+        taken = draw.choose((*Taken, Taken.FOR_ONE) if all(map(_is_in_the_warehouse, sharers)) else (Taken.WHOLE,))
+        nothing = Money.zero(order.sample.currency)
+        of_each = {
+            Taken.WHOLE: (None, None),
+            Taken.FOR_ONE: draw.choose(((None, nothing), (nothing, None))),
+            Taken.NOTHING: (nothing, nothing),
+        }[taken]
+        name = f"of {other.order_id} and {order.order_id}"
+        parts = [_paid_by(sharer, name, captured) for sharer, captured in zip(sharers, of_each, strict=True)]
+        amounts = [_card(part.sample).amount for part in parts]
+        captured = [amount if part is None else part for amount, part in zip(amounts, of_each, strict=True)]
+        shared.append(
+            SharedPayment(
+                name=name,
+                amount=amounts[0] + amounts[1],
+                captured=captured[0] + captured[1],
+                card=_card(other.sample).card,
+            )
         )
-        shared.append(payment)
-        paid |= {sharer.order_id: _paid_by(sharer, payment.name) for sharer in (other, order)}
+        paid |= {part.order_id: _with_refund_by_others(part, draw) for part in parts}
     return tuple(paid.values()), tuple(shared)
+
+
+def _with_refund_by_others(order: PlannedOrder, draw: Drawing) -> PlannedOrder:
+    """Somebody gives half of it back in the dashboard, as often as not before it is planned."""
+    card = _card(order.sample)
+    if card.captured is not None or not draw.happens(0.2):
+        return order
+    half = card.amount.share(1, 2).in_steps(step_of(card.amount.currency))
+    when = Moment(looks=draw.choose((0, 0, 10, 30)))
+    refund = Act(kind=ActKind.REFUNDED_BY_OTHERS, when=when, amount=half)
+    return order.model_copy(update={"acts": (refund, *order.acts)}) if half else order
+
+
+def _as_twin(order: PlannedOrder, order_id: str) -> PlannedOrder:
+    """The same in everything, under another number."""
+    return PlannedOrder.model_validate_json(order.model_dump_json().replace(order.order_id, order_id))
 
 
 async def make_payments(gateway: GatewayAdmin, plan: Plan) -> tuple[PlannedOrder, ...]:
     """The plan's orders, paid by the payments that they share."""
     made = {
-        shared.name: await gateway.create_payment(shared.amount, shared.card, capture=shared.amount)
+        shared.name: await gateway.create_payment(
+            shared.amount, shared.card, capture=shared.captured or None, multicapture=shared.captured != shared.amount
+        )
         for shared in plan.shared_payments
     }
     return tuple(
-        next((_paid_by(order, made[name]) for name in made if _is_paid_by(order, name)), order) for order in plan.orders
+        next(
+            (_paid_by(order, made[name], _card(order.sample).captured) for name in made if _is_paid_by(order, name)),
+            order,
+        )
+        for order in plan.orders
     )
+
+
+def captured_for_each(sample: SampleOrder) -> dict[str, int]:
+    """By tender of a payment that pays others too, what was captured of it for this order."""
+    return {
+        f"T{number}": (tender.amount if tender.captured is None else tender.captured).amount
+        for number, tender in enumerate(sample.tenders, start=1)
+        if tender.payment is not None
+    }
 
 
 def _cards(sample: SampleOrder) -> list[SampleTender]:
@@ -63,20 +132,29 @@ def _card(sample: SampleOrder) -> SampleTender:
 
 
 def _may_share(order: PlannedOrder) -> bool:
-    """All of its one card is captured, and nothing happens to the payment but for the order."""
+    """It has one card, and what happens to the payment is for the order alone."""
     cards = _cards(order.sample)
-    whole = len(cards) == 1 and cards[0].captured is None and cards[0].refunded_elsewhere is None
-    whole = whole and cards[0].card is not TestCard.DEBIT
-    return whole and not order.fails and not any(act.kind in _ABOUT_THE_PAYMENT for act in order.acts)
+    alone = len(cards) == 1 and cards[0].refunded_elsewhere is None and cards[0].card is not TestCard.DEBIT
+    return alone and not order.fails and not any(_is_about_both(act) for act in order.acts)
+
+
+def _is_about_both(act: Act) -> bool:
+    in_part = act.kind is ActKind.CAPTURED_BY_OTHERS and act.amount is not None
+    return in_part or act.kind in _ABOUT_THE_PAYMENT
+
+
+def _is_in_the_warehouse(order: PlannedOrder) -> bool:
+    return all(parcel.script in _IN_THE_WAREHOUSE for parcel in order.sample.parcels)
 
 
 def _is_paid_by(order: PlannedOrder, payment: str) -> bool:
     return any(tender.payment == payment for tender in order.sample.tenders)
 
 
-def _paid_by(order: PlannedOrder, payment: str) -> PlannedOrder:
+def _paid_by(order: PlannedOrder, payment: str, captured: Money | None) -> PlannedOrder:
     card = _card(order.sample)
     tenders = tuple(
-        tender.model_copy(update={"payment": payment}) if tender is card else tender for tender in order.sample.tenders
+        tender.model_copy(update={"payment": payment, "captured": captured}) if tender is card else tender
+        for tender in order.sample.tenders
     )
     return order.model_copy(update={"sample": order.sample.model_copy(update={"tenders": tenders})})

@@ -26,7 +26,7 @@ from tests.faults.disturbing import Disturber
 from tests.faults.drawing import draw_plan
 from tests.faults.invariants import violations
 from tests.faults.model import Invariant, Violation, World
-from tests.faults.plan import Plan, PlannedOrder
+from tests.faults.plan import ActKind, Plan, PlannedOrder
 from tests.faults.rest import NotAtRest
 from tests.faults.results import Results, report
 from tests.faults.sharing import make_payments
@@ -55,7 +55,7 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
         crowds = await _place_orders(site, plan, disturber)
         found = await _see_through(crowds, disturber)
         found += [violation for crowd in crowds for violation in crowd.seen]
-        faults = Counter(f"act {kind}" for crowd in crowds for kind in crowd.hits) + disturber.hits
+        faults = Counter(_describe_act(crowd, kind) for crowd in crowds for kind in crowd.hits) + disturber.hits
         faults += await _faults_met(crowds)
         for crowd, world in zip(
             crowds, await read_worlds(site.system, [crowd.watched for crowd in crowds]), strict=True
@@ -76,6 +76,11 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
         hit=bool(faults),
         survived=not found,
     )
+
+
+def _describe_act(crowd: Crowd, kind: ActKind) -> str:
+    is_shared = bool(crowd.watched.captured_for) and kind in {ActKind.REFUNDED_BY_OTHERS, ActKind.CAPTURED_BY_OTHERS}
+    return f"act {kind}{' of a shared payment' if is_shared else ''}"
 
 
 async def _place_orders(site: Site, plan: Plan, disturber: Disturber) -> list[Crowd]:

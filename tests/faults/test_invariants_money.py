@@ -101,6 +101,11 @@ BROKEN: Mapping[str, Broken] = {
         Invariant.MONEY,
         lambda world: released(world, "pi_2", "pi_3"),
     ),
+    "refunded_of_what_was_captured_for_another_order": Broken(
+        invariants.of_a_shared_payment_what_was_taken_for_it,
+        Invariant.MONEY,
+        lambda world: world.model_copy(update={"captured_for": (("T1", 6399),)}),
+    ),
     "paid_by_hand_besides": Broken(
         invariants.never_more_than_the_price,
         Invariant.PAID_ONCE,

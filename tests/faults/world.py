@@ -66,6 +66,10 @@ class Watched:
     handed_over: frozenset[str] = frozenset()
     """The parcels that the carrier had by then."""
     changes: list[ChangedByOthers] = field(default_factory=list)
+    captured_for: dict[str, int] = field(default_factory=dict)
+    """By tender of a payment that pays others too, what was captured for this order."""
+    refunds_of_others: set[str] = field(default_factory=set)
+    """Of such a payment, those that others have made for this order."""
 
 
 class _Lists(NamedTuple):
@@ -75,6 +79,8 @@ class _Lists(NamedTuple):
     """By order."""
     paid: Mapping[str, frozenset[str]]
     """By payment, the cancellations of the orders that were paid with it."""
+    refunds_of_others: Mapping[str, str]
+    """By refund, the order that it was for, where the payment pays several."""
     gateway: Sequence[GatewayEffect]
     carrier: Sequence[CarrierEffect]
     ledger: Sequence[books.Transfer]
@@ -88,6 +94,7 @@ async def read_worlds(system: System, watched: Sequence[Watched]) -> list[World]
     lists = _Lists(
         cases=cases,
         paid=_cancellations_by_payment(watched, cases),
+        refunds_of_others={refund: found.order.order_id for found in watched for refund in found.refunds_of_others},
         gateway=await system.shop.gateway.effects(),
         carrier=await system.shop.carrier.effects(),
         ledger=await books.ledger(system.engine),
@@ -154,6 +161,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
     ids = {case.cancellation_id for case in cases}
     found_at_gateway = at_gateway(order, lists.gateway, system.shop.gateway.keys)
     others = of_other_orders(order, found_at_gateway, lists.paid, ids)
+    others |= {refund for refund, order_id in lists.refunds_of_others.items() if order_id != order.order_id}
     run, leaks = await _run(system, order.order_id)
     return World(
         order=order,
@@ -167,6 +175,7 @@ async def _read(system: System, watched: Watched, lists: _Lists) -> World:
         ),
         handed_over=watched.handed_over,
         changes=tuple(watched.changes),
+        captured_for=tuple(watched.captured_for.items()),
         parcels=tuple([await read_parcel(system, now, parcel, lists.carrier) for parcel in order.shipments]),
         cancelled=tuple((line.line_id, line.cancelled) for line in now.lines),
         held_by=(await system.read_order(order.order_id)).held_by,
