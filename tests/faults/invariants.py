@@ -42,6 +42,7 @@ from tests.faults.model import (
     World,
 )
 from tests.faults.papers import credit_notes_have_the_tax_of_what_was_cancelled
+from tests.faults.payments import given_twice_to_others
 from tests.faults.prices import after_discount, price_of
 from tests.faults.runs import all_say_the_same, over_or_visible
 from tests.faults.sequence import undone_last_first
@@ -151,13 +152,14 @@ def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invari
     if ours > most and not left_by_hand:
         yield Invariant.MONEY, f"{ours} went back for units worth {due}"
     least = due - world.waived - sum(change.less for change in world.known_changes)
-    given = ours + world.by_others - sum(change.given_for_it for change in world.changes)
+    by_others = world.by_others + given_twice_to_others(world)
+    given = ours + by_others - sum(change.given_for_it for change in world.changes)
     if given + world.reserved < least:
         yield Invariant.MONEY, f"only {given} went back for units worth {due}"
     recorded = sum(found.refunded.amount for found in world.carried_out if found.refunded) + sum(
         found.released.amount for found in world.carried_out if found.released
     )
-    if not ours <= recorded <= ours + world.reserved + world.by_others:
+    if not ours <= recorded <= ours + world.reserved + by_others:
         yield Invariant.MONEY, f"the books say {recorded}, counterparts and people {ours}"
 
 
@@ -266,7 +268,7 @@ def ledger_is_right(world: World) -> Iterator[tuple[Invariant, str]]:
         if recorded.outcome is not None and left:
             yield Invariant.LEDGER, f"{left} is still payable in {recorded.cancellation_id}, which has ended"
     cards = {tender.tender_id for tender in world.order.tenders if tender.kind is TenderKind.CARD}
-    known = {effect.object_id for effect in world.money if effect.tender_id in cards}
+    known = {effect.object_id for effect in (*world.money, *world.for_other_orders) if effect.tender_id in cards}
     for transfer in world.ledger:
         if transfer.credit == _GATEWAY and known and transfer.reference not in known:
             yield Invariant.LEDGER, f"the gateway does not know {transfer.reference}"

@@ -19,6 +19,7 @@ from tests.faults.model import (
     RESERVED,
     SETTLED,
     AtGateway,
+    World,
 )
 from tests.faults.prices import price_of_units
 from tests.faults.shop import seconds_of
@@ -77,6 +78,20 @@ def of_other_orders(
         and effect.cancellation not in cancellations
         and effect.cancellation in paid[payment_of[effect.tender_id]]
     }
+
+
+def given_twice_to_others(world: World) -> int:
+    """What other orders have been given of payments that they share with this one, beyond what was captured for them: by the
+    process, and by somebody in the dashboard. The process takes that refund for this order's."""
+    failed = {effect.object_id for effect in world.for_other_orders if effect.kind == FAILED}
+    refunds = [
+        effect for effect in world.for_other_orders if effect.kind == REFUNDED and effect.object_id not in failed
+    ]
+    beyond = 0
+    for tender_id, captured in world.captured_for:
+        given = sum(effect.amount for effect in refunds if effect.tender_id == tender_id)
+        beyond += max(given + captured - world.total(CAPTURED, tender_id=tender_id), 0)
+    return beyond
 
 
 def reserved(effects: Sequence[Effect], cancellations: Container[str]) -> list[AtGateway]:

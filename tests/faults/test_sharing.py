@@ -8,6 +8,7 @@ from tests.faults.drawing import draw_plan
 from tests.faults.invariants import violations
 from tests.faults.model import REFUNDED, AtGateway, Invariant, Said, Verb
 from tests.faults.owed import Owed
+from tests.faults.payments import given_twice_to_others
 from tests.faults.world import Watched, read_worlds
 from tests.system import System
 from tests.workflows.samples import an_id
@@ -60,6 +61,16 @@ async def test_a_refund_of_others_is_for_the_order_for_which_it_was_made(system:
     not_ours = of_first.model_copy(update={"captured_for": (("T1", 0),)})
     assert Invariant.MONEY in {found.invariant for found in violations(not_ours)}
     assert not_ours.reserved == 6000, "what was captured for the other one is reserved for this one"
+
+
+async def test_what_was_given_twice_of_a_shared_payment_is_what_another_order_lacks(system: System) -> None:
+    """Somebody had refunded all of the first order, which is cancelled besides: of the second one nothing is left."""
+    first, second = await two_orders(system)
+    [tender] = second.order.tenders
+    first.refunds_of_others.add(await system.shop.gateway.refund_elsewhere(tender.reference, money("40.00 USD")))
+    _, of_second = await read_worlds(system, [first, second])
+    assert given_twice_to_others(of_second) == 4000
+    assert given_twice_to_others(of_second.model_copy(update={"captured_for": ()})) == 0
 
 
 def a_tender(amount: str) -> PlannedTender:
