@@ -181,9 +181,9 @@ async def test_a_history_that_does_not_replay_is_seen(
 
 
 @pytest.mark.parametrize("verb", [Verb.APPROVE, Verb.RETRY])
-async def test_a_second_person_sees_a_suspects_money(system: System, verb: Verb) -> None:
+def test_a_second_person_sees_a_suspects_money(sound: World, verb: Verb) -> None:
     """Who has asked for the cancellation is none, nor is who has seen another tender, or another cancellation."""
-    world, checks = of_a_suspect(await cancelled(system)), [answers.a_suspects_money_was_seen]
+    world, checks = of_a_suspect(sound), [answers.a_suspects_money_was_seen]
     ordered = {"verb": verb, "step": StepName.REVERSE_PAYMENT, "target": "T1", "accepted": True}
     another = {"step": StepName.CLOSE_ORDER} if verb is Verb.RETRY else {"cancellation": "can-2"}
     for nobody in (with_said(world, **ordered, by=SUPERVISOR), with_said(world, **{**ordered, **another}, by=AGENT)):
