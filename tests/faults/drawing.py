@@ -80,7 +80,7 @@ class _Draw(ChangeDraw, MoneyDraw):
         looks = orders * _LOOKS_FOR_AN_ORDER
         self._freezes = self._happens(0.6)
         drawn = [self._order(number) for number in range(1, orders + 1)]
-        paid, shared_payments = share_payments(drawn, self)
+        paid, shared_payments = share_payments(drawn, self._happens, self._one)
         return Plan(
             seed=self._seed,
             freezes=self._freezes,

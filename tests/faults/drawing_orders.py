@@ -44,18 +44,14 @@ class OrderDraw:
         self._seed = seed
         self._random = random.Random(seed)
 
-    def choose(self, among: Sequence[T]) -> T:
+    def _one(self, among: Sequence[T]) -> T:
         return self._random.choice(among)
-
-    _one = choose
 
     def _number(self, least: int, most: int) -> int:
         return self._random.randint(least, most)
 
-    def happens(self, chance: float) -> bool:
+    def _happens(self, chance: float) -> bool:
         return self._random.random() < chance
-
-    _happens = happens
 
     def draw_sample(self, order_id: str) -> SampleOrder:
         currency = self._one(_CURRENCIES)

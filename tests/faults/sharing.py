@@ -1,6 +1,6 @@
 """Payments that two orders of a plan share: an order that was split, or that goes to two addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -34,14 +34,12 @@ class Taken(StrEnum):
     NOTHING = "nothing"
 
 
-class Drawing(Protocol):
-    def happens(self, chance: float) -> bool: ...
-
-    def choose(self, among: Sequence[T]) -> T: ...
+class Choose(Protocol):
+    def __call__(self, among: Sequence[T]) -> T: ...
 
 
 def share_payments(
-    orders: Sequence[PlannedOrder], draw: Drawing
+    orders: Sequence[PlannedOrder], happens: Callable[[float], bool], choose: Choose
 ) -> tuple[tuple[PlannedOrder, ...], tuple[SharedPayment, ...]]:
     """Some neighbours of one currency are paid by one payment, which has a name of the plan's in place of its number. Some
     of them are alike in everything, and cancelled at once."""
@@ -49,19 +47,19 @@ def share_payments(
     shared: list[SharedPayment] = []
     waiting: dict[str, PlannedOrder] = {}
     for order in orders:
-        if not _may_share(order) or not draw.happens(0.8):
+        if not _may_share(order) or not happens(0.8):
             continue
         other = waiting.pop(order.sample.currency, None)
         if other is None:
             waiting[order.sample.currency] = order
             continue
-        alike = _as_twin(other, order.order_id) if draw.happens(0.4) else order
+        alike = _as_twin(other, order.order_id) if happens(0.4) else order
         sharers = (other, alike)
-        taken = draw.choose((*Taken, Taken.FOR_ONE) if all(map(_is_in_the_warehouse, sharers)) else (Taken.WHOLE,))
+        taken = choose((*Taken, Taken.FOR_ONE) if all(map(_is_in_the_warehouse, sharers)) else (Taken.WHOLE,))
         nothing = Money.zero(order.sample.currency)
         of_each = {
             Taken.WHOLE: (None, None),
-            Taken.FOR_ONE: draw.choose(((None, nothing), (nothing, None))),
+            Taken.FOR_ONE: choose(((None, nothing), (nothing, None))),
             Taken.NOTHING: (nothing, nothing),
         }[taken]
         name = f"of {other.order_id} and {order.order_id}"
@@ -76,17 +74,17 @@ def share_payments(
                 card=_card(other.sample).card,
             )
         )
-        paid |= {part.order_id: _with_refund_by_others(part, draw) for part in parts}
+        paid |= {part.order_id: _with_refund_by_others(part, happens, choose) for part in parts}
     return tuple(paid.values()), tuple(shared)
 
 
-def _with_refund_by_others(order: PlannedOrder, draw: Drawing) -> PlannedOrder:
+def _with_refund_by_others(order: PlannedOrder, happens: Callable[[float], bool], choose: Choose) -> PlannedOrder:
     """Somebody gives half of it back in the dashboard, as often as not before it is planned."""
     card = _card(order.sample)
-    if card.captured is not None or not draw.happens(0.2):
+    if card.captured is not None or not happens(0.2):
         return order
     half = card.amount.share(1, 2).in_steps(step_of(card.amount.currency))
-    when = Moment(looks=draw.choose((0, 0, 10, 30)))
+    when = Moment(looks=choose((0, 0, 10, 30)))
     refund = Act(kind=ActKind.REFUNDED_BY_OTHERS, when=when, amount=half)
     return order.model_copy(update={"acts": (refund, *order.acts)}) if half else order
 
