@@ -30,7 +30,7 @@ from tests.faults.others import Others, is_possible
 from tests.faults.owed import Owed
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.rest import NotAtRest
-from tests.faults.sentences import find_wrong_amounts
+from tests.faults.sentences import find_wrong_amounts, read_excess
 from tests.faults.sharing import captured_for_each
 from tests.faults.staff import Staff
 from tests.faults.stories import Course
@@ -80,6 +80,7 @@ class Crowd(Staff):
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
         self._given = 0
         self._finds_out = False
+        self._excess: Money | None = None
         self.others = Others(self.system, self.planned, self.watched)
         self.clerks = Clerks(self.system, self.watched, self.planned, self.insist_on, self.archive)
 
@@ -356,6 +357,7 @@ class Crowd(Staff):
         """Who is asked whose the money of a shared payment is finds that out; otherwise they do as they are told."""
         is_shared = wait.target in self.watched.captured_for and wait.step in MONEY_STEPS
         self._finds_out = is_shared and any(words in wait.reason for words in _WHOSE_IT_IS)
+        self._excess = read_excess(wait) if wait.target in self.watched.captured_for else None
         if self._finds_out and verb in {Verb.RETRY, Verb.DONE_BY_HAND}:
             owed = await self.moved_by_hand(wait.step, wait.target)
             verb = Verb.NOTHING_DUE if owed is not None and not owed else verb
@@ -373,6 +375,8 @@ class Crowd(Staff):
         """What the cancellation owes on the tender; in a roll-back, what it has given back on it; or what the customer has
         too much: these are taken back, so they are below zero."""
         owed = await self._read_owed(target)
+        if self._excess is not None:
+            return self._excess
         if owed is not None and step in MONEY_STEPS and self._finds_out:
             return owed.of_shared_payment(self.watched.captured_for[target or ""], self.watched.refunds_of_others)
         if owed is not None and self.others.is_processed(owed.planned.tender.reference):
@@ -381,7 +385,7 @@ class Crowd(Staff):
 
     async def read_waived(self, step: StepName | None, target: str | None) -> Money | None:
         owed = await self._read_owed(target)
-        return owed.waived(step) if owed else None
+        return self._excess or (owed.waived(step) if owed else None)
 
     async def _read_owed(self, target: str | None) -> Owed | None:
         progress = await self._progress()

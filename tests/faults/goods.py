@@ -108,6 +108,8 @@ def once_at_the_shop(world: World) -> Iterator[tuple[Invariant, str]]:
         mine = [effect for effect in world.at_shop if effect.cancellation_id == recorded.cancellation_id]
         times = Counter((effect.kind, effect.target) for effect in mine)
         anew = sum(fact in _CLOSED_ANEW_FOR for fact in recorded.facts)
+        if "order_closed" in recorded.facts:
+            anew += recorded.facts[recorded.facts.index("order_closed") :].count("stop_seen")
         for (kind, target), count in times.items():
             most = {
                 "withdraw_pick": 1 + times["resume_pick", target],

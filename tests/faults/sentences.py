@@ -3,14 +3,21 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from domain.money import money
+from domain.money import Money, money
 from domain.outcome import Wait
 from domain.step import StepName
 from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway
 
 _RESERVED_NO_MORE = re.compile(r"(\S+ [A-Z]{3}) of tender (\S+) of order \S+ is reserved no more")
 _WENT_BACK = re.compile(r"(\S+ [A-Z]{3}) of tender (\S+) of order \S+ went back to the customer")
+_TOO_MUCH = re.compile(r"(\S+ [A-Z]{3}) more than is due")
 _BY_OTHER_WAYS = ("by hand", "by the bank")
+
+
+def read_excess(wait: Wait) -> Money | None:
+    """What is to be collected, below zero, because it was given twice. None: it is about something else."""
+    found = _TOO_MUCH.match(wait.reason) if wait.step is StepName.CHECK_REFUND else None
+    return found and Money.zero(money(found[1]).currency) - money(found[1])
 
 
 def find_wrong_amounts(wait: Wait, cancellation: str, effects: Sequence[AtGateway]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from tests.faults.plan import Act, ActKind, Moment, Plan, PlannedOrder, SharedPa
 T = TypeVar("T")
 
 _ABOUT_THE_PAYMENT = {
+    ActKind.CAPTURED_BY_OTHERS,
     ActKind.REFUND_FAILS_LATE,
     ActKind.DISPUTE,
     ActKind.DISPUTE_WON,
@@ -133,12 +134,7 @@ def _may_share(order: PlannedOrder) -> bool:
     """It has one card, and what happens to the payment is for the order alone."""
     cards = _cards(order.sample)
     alone = len(cards) == 1 and cards[0].refunded_elsewhere is None and cards[0].card is not TestCard.DEBIT
-    return alone and not order.fails and not any(_is_about_both(act) for act in order.acts)
-
-
-def _is_about_both(act: Act) -> bool:
-    in_part = act.kind is ActKind.CAPTURED_BY_OTHERS and act.amount is not None
-    return in_part or act.kind in _ABOUT_THE_PAYMENT
+    return alone and not order.fails and not any(act.kind in _ABOUT_THE_PAYMENT for act in order.acts)
 
 
 def _is_in_the_warehouse(order: PlannedOrder) -> bool:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from domain.money import Money, money
 from domain.outcome import State, Wait
 from domain.step import Owner, StepName
 from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway
-from tests.faults.sentences import find_wrong_amounts
+from tests.faults.sentences import find_wrong_amounts, read_excess
 
 KEY = "can-1/reverse_payment/T1/1"
 VOID = AtGateway(kind=RELEASED, tender_id="T1", object_id="pi_1", amount=6000, key=f"{KEY}.void")
@@ -19,16 +20,19 @@ ANEW = (
 COLLECT = "{} of tender T1 of order O-1 went back to the customer ({}); collect it from the customer."
 
 
-def told(sentence: str, *effects: AtGateway) -> list[str]:
-    wait = Wait(
+def wait_for(sentence: str, step: StepName = StepName.RESTORE_PAYMENT) -> Wait:
+    return Wait(
         state=State.NEEDS_ATTENTION,
         owner=Owner.REFUND_DEPARTMENT,
         reason=sentence,
         due_at=datetime.now(UTC),
-        step=StepName.RESTORE_PAYMENT,
+        step=step,
         target="T1",
     )
-    return list(find_wrong_amounts(wait, "can-1", effects))
+
+
+def told(sentence: str, *effects: AtGateway) -> list[str]:
+    return list(find_wrong_amounts(wait_for(sentence), "can-1", effects))
 
 
 @pytest.mark.parametrize(
@@ -54,3 +58,11 @@ def test_what_is_right_is_not_reported(sentence: str, effects: tuple[AtGateway, 
 )
 def test_what_was_planned_and_not_done_is_reported(sentence: str) -> None:
     assert len(told(sentence, VOID, REFUND)) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "excess"), [(StepName.CHECK_REFUND, money("-1.50 USD")), (StepName.REVERSE_PAYMENT, None)]
+)
+def test_what_is_to_be_collected_is_read(step: StepName, excess: Money | None) -> None:
+    sentence = "1.50 USD more than is due reached the customer on tender T1."
+    assert read_excess(wait_for(sentence, step)) == excess
