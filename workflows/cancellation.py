@@ -234,6 +234,7 @@ class CancellationWorkflow:
     )
     async def submit(self, request: CancellationRequest) -> Receipt:
         """Answers after a few seconds at most; what becomes of the request is read by the queries, or from the result."""
+        self.waiting.continuing.count()
         return await self.requests.receive(request)
 
     @submit.validator
@@ -312,6 +313,7 @@ class CancellationWorkflow:
         self.decisions.check(message)
 
     async def accept(self, message: Steering, sentence: str) -> Acknowledgement:
+        self.waiting.continuing.count()
         await self.decisions.accept(message)
         return Acknowledgement(state=self.journal.state, sentence=sentence)
 

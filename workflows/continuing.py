@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 from temporalio import workflow
 
-_LONGEST_HISTORY = 1_000
-"""In events. An update writes two at least, so a run has taken some 500 of the 2,000 that the server allows."""
+_MOST_WORK = 250
+"""Steps, messages and waits, each of which writes up to ten events. The run counts them itself: how many events the SDK says
+that there are is not always the same at a replay (docs/decisions/0062)."""
 
 
 class ContinuesAsNew(Exception):
@@ -24,10 +25,16 @@ class Continuing:
     def __init__(self, is_interrupted: Callable[[], bool]) -> None:
         self._is_interrupted = is_interrupted
         self._under_way = 0
+        self._work = 0
+
+    def count(self) -> None:
+        """A message has arrived, a step is carried out, or the run begins to wait."""
+        self._work += 1
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Something is under way that is carried to its end."""
+        self.count()
         self._under_way += 1
         try:
             yield
@@ -36,8 +43,7 @@ class Continuing:
 
     @property
     def is_due(self) -> bool:
-        info = workflow.info()
-        return info.get_current_history_length() >= _LONGEST_HISTORY or info.is_continue_as_new_suggested()
+        return self._work >= _MOST_WORK or workflow.info().is_continue_as_new_suggested()
 
     # Rule: A run that has grown continues as new, while nothing is under way
     @property

@@ -63,6 +63,7 @@ class StepRunner:
 
     def note_event(self, *, of_parcel: bool = False) -> None:
         """Something arrived from outside. It only wakes the run up, which looks itself before it believes anything."""
+        self._waiting.continuing.count()
         self._events += 1
         self._parcel_events += of_parcel
 

@@ -141,6 +141,7 @@ class Waiting:
         """Wait for a condition; False when `within` passed first. `timer` says in the Temporal UI what the timer is for.
         Raises ContinuesAsNew when it is time for that."""
         continuing = self.continuing
+        continuing.count()
         self._decisions.arrive()
         try:
             await workflow.wait_condition(

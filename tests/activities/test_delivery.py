@@ -271,7 +271,7 @@ async def test_a_full_batch_is_followed_by_the_next_at_once(database: AsyncEngin
     async def arrived() -> bool:
         return sum(mail.to == email for mail in mailbox.mails()) == 21
 
-    await eventually(arrived, "all mails arrive")
+    await eventually(arrived, "all mails arrive", within=60)
     await cancel_and_wait(running)
 
 

@@ -39,8 +39,8 @@ _HELD_FOR = 15.0
 """Seconds. An attempt has 30."""
 _KEYS_EXPIRE = 25 * 3600
 _PARCELS_ARRIVE = 30 * 24 * 3600
-_SHORT_HISTORY = 12
-"""In events: a run continues as new as often as it can."""
+_LITTLE_WORK = 3
+"""Steps and messages: a run continues as new as often as it can."""
 
 
 class Deed(StrEnum):
@@ -242,13 +242,13 @@ _LATE = frozenset(deed for deed in Deed if deed.is_late)
 @contextmanager
 def lengths(histories: Histories) -> Iterator[None]:
     """SHORT: a run continues as new long before it would."""
-    before = continuing._LONGEST_HISTORY
+    before = continuing._MOST_WORK
     if histories is Histories.SHORT:
-        continuing._LONGEST_HISTORY = _SHORT_HISTORY
+        continuing._MOST_WORK = _LITTLE_WORK
     try:
         yield
     finally:
-        continuing._LONGEST_HISTORY = before
+        continuing._MOST_WORK = before
 
 
 def list_cases(story: Story, histories: Histories, moments: int, tasks: int) -> list[Case]:

@@ -42,7 +42,7 @@ async def by_http(system: ApiSystem, asked: CancellationRequest, _: Path) -> Non
         "lines": [{"line_id": "L2", "quantity": 2}],
     }
     answer = await system.api.start(asked.order_id, body, request_id=asked.request_id)
-    assert answer.status_code in {201, 202}, answer.text
+    assert answer.status_code in {200, 201, 202}, answer.text  # 200: all was over before it was answered
 
 
 async def by_command(system: ApiSystem, asked: CancellationRequest, _: Path) -> None:

@@ -1,7 +1,7 @@
 """What a run that continues as new leaves to the next one.
 
-A run does so after 1,000 events. Here the history is called long earlier, by the same number in workflows/continuing.py, so
-that a test need not send hundreds of messages first. What is tested happens at the real number as well.
+A run does so after 250 steps, messages and waits. Here it does so after the first ones, by the same number in
+workflows/continuing.py, so that a test need not send hundreds of messages. What is tested happens at the real number too.
 """
 
 import asyncio
@@ -28,10 +28,6 @@ from workflows import continuing
 EXPENSIVE = "600.00 USD"
 
 
-async def events_of(handle: Handle) -> int:
-    return len((await handle.fetch_history()).events)
-
-
 def expensive(parcels: int) -> SampleOrder:
     sample = captured(total=EXPENSIVE, parcels=tuple(parcel(Script.LABEL_ONLY, L1=1) for _ in range(parcels)))
     return sample.model_copy(update={"lines": (line("L1", parcels, EXPENSIVE),)})
@@ -45,7 +41,7 @@ async def approved_and_continued(system: System, sample: SampleOrder, monkeypatc
         await system.shop.carrier.add_fault(Operation.SHIPMENT_REFUND, Breakage.SLOW, parcel=label, seconds=5)
     _, first = await system.submit(request(sample))
     await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
-    monkeypatch.setattr(continuing, "_LONGEST_HISTORY", await events_of(first))
+    monkeypatch.setattr(continuing, "_MOST_WORK", 3)
     await system.approve(first)
     current = system.current(sample.order_id)
 
@@ -65,7 +61,7 @@ async def test_a_withdrawal_before_the_pivot_counts_in_a_run_that_goes_on(
     move. That is accepted at once, also by a run that has not come yet to where the one before it waited."""
     system, sample = open_system, expensive(1)
     await approved_and_continued(system, sample, monkeypatch)
-    monkeypatch.setattr(continuing, "_LONGEST_HISTORY", 1_000)
+    monkeypatch.setattr(continuing, "_MOST_WORK", 250)
     current = system.current(sample.order_id)
     assert not await system.refunds(sample.order_id), "the money has not moved"
     refused = await system.refusal(system.withdraw(current, customer_of(sample)))
@@ -102,10 +98,10 @@ async def test_an_order_to_take_over_is_not_lost_when_the_run_continues(
         await system.wait_for_state(first, State.WAITING_FOR_APPROVAL)
         second = await other.start(request(sample, request_id="second"))
         await waits_at_verification(other, second)
-        monkeypatch.setattr(continuing, "_LONGEST_HISTORY", await events_of(second))
+        monkeypatch.setattr(continuing, "_MOST_WORK", 3)
         current = other.current(sample.order_id)
         await other.retry(current, StepName.VERIFY_ORDER, sample.order_id)
-        monkeypatch.setattr(continuing, "_LONGEST_HISTORY", 1_000)
+        monkeypatch.setattr(continuing, "_MOST_WORK", 250)
 
         taken_over = asyncio.create_task(other.wait_for_state(current, State.WAITING_FOR_APPROVAL))
         await asyncio.wait({taken_over}, timeout=10)
@@ -133,7 +129,7 @@ async def test_a_rest_is_not_begun_anew_by_each_run_that_goes_on(
     async with system.worker(policy=policy):
         _, handle = await system.submit(request(sample))
         assert await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
-        monkeypatch.setattr(continuing, "_LONGEST_HISTORY", 20)
+        monkeypatch.setattr(continuing, "_MOST_WORK", 6)
         current = system.current(sample.order_id)
         runs, refunds = set[str | None](), list[Money]()
         for _ in range(15):

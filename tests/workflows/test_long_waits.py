@@ -267,7 +267,7 @@ async def test_an_approval_in_the_middle_of_continuing_as_new_counts(
     async def has_grown() -> bool:
         return sum(await events_of(system, handle)) >= 185
 
-    monkeypatch.setattr(continuing, "_LONGEST_HISTORY", 200)
+    monkeypatch.setattr(continuing, "_MOST_WORK", 60)
     growing = asyncio.create_task(grow())
     await eventually(has_grown, "the run is about to continue as new", within=200)
     # As a caller does: the engine refuses for the moment what comes as it fails the task that would have ended the run.
