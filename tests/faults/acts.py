@@ -39,8 +39,8 @@ _HELD_FOR = 15.0
 """Seconds. An attempt has 30."""
 _KEYS_EXPIRE = 25 * 3600
 _PARCELS_ARRIVE = 30 * 24 * 3600
-_LITTLE_WORK = 3
-"""Steps and messages: a run continues as new as often as it can."""
+_LITTLE_WORK = 6
+"""Steps, messages and waits: so few that a run continues as new as often as it can, and so many that it gets anywhere."""
 
 
 class Deed(StrEnum):
