@@ -31,7 +31,9 @@ class Reversal(Value):
     `open_disputes`: the numbers of those that it has not decided; `settled_later`: what of the disputes has settled later
     cancellations of the order. `named`: payments by hand that were refunds of a provider's own, whose number the person
     named, and are among the refunds, of this tender or of another one; or that the bank was to make by a dispute, and that
-    were less than was owed, or nothing. `won`: the disputes by which that was nothing.
+    were less than was owed, or nothing. `won`: the disputes by which that was nothing. `lapsed_charge_backs`:
+    those by which the bank had given something back, and does not any more: it has taken it back, on appeal, or it has
+    settled another cancellation.
     """
 
     planned: PlannedTender
@@ -45,6 +47,7 @@ class Reversal(Value):
     by_hand: tuple[ByHand, ...] = ()
     named: tuple[ByHand, ...] = ()
     won: tuple[str, ...] = ()
+    lapsed_charge_backs: tuple[str, ...] = ()
     disputed: bool = False
     charge_backs: tuple[ChargeBack, ...] = ()
     open_disputes: tuple[str, ...] = ()

@@ -79,7 +79,9 @@ def _without_won(reversal: Reversal, seen: DisputeSeen) -> Reversal:
     """With the disputes as they are now. One that a person has named, and that is neither open nor lost any more, has given
     the customer nothing."""
     update = {"disputed": seen.disputed, "charge_backs": seen.charge_backs, "open_disputes": seen.open_disputes}
-    now = reversal.model_copy(update={**update, "settled_later": seen.settled_later})
+    lost = {back.reference for back in (*reversal.charge_backs, *seen.charge_backs)}.union(reversal.lapsed_charge_backs)
+    lapsed = tuple(sorted(lost - {back.reference for back in seen.charge_backs}))
+    now = reversal.model_copy(update={**update, "settled_later": seen.settled_later, "lapsed_charge_backs": lapsed})
     for number in reversal.dispute_numbers:
         if number not in now.dispute_numbers and any(hand.reference == number for hand in now.by_hand):
             now = now.without_proof(number).model_copy(update={"won": (*now.won, number)})

@@ -223,9 +223,11 @@ class GatewayAdmin:
         """`reason` is one of Stripe's reasons for which a refund fails."""
         await self._post(f"/sandbox/refunds/{refund}/fail", Failure(reason=reason).model_dump_json())
 
-    async def dispute(self, payment: str, status: str = "needs_response") -> None:
-        """Open a dispute, or an inquiry (`warning_needs_response`); called again, with `won` for instance, end it."""
-        await self._post(f"/sandbox/payments/{payment}/dispute", DisputeChange(status=status).model_dump_json())
+    async def dispute(self, payment: str, status: str = "needs_response", amount: Money | None = None) -> None:
+        """Open a dispute, about `amount` or all that was captured, or an inquiry (`warning_needs_response`); called again,
+        with `won` for instance, end it, also one that was lost."""
+        change = DisputeChange(status=status, amount=units_of(amount) if amount else None)
+        await self._post(f"/sandbox/payments/{payment}/dispute", change.model_dump_json())
 
     async def _post(self, path: str, body: str) -> None:
         answer = await self._http.post(path, content=body, headers={"Content-Type": "application/json"})

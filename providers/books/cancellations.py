@@ -344,7 +344,7 @@ class SqlRegister(SqlAdapter):
                     reversal = (await case_of(session, cancellation_id)).reversal(fact.target)
                     await repeat_for_payment(session, row, reversal.planned.tender.reference, fact)
                     if isinstance(fact, DisputeSeen):
-                        await repeat_won_disputes(session, row, reversal.won)
+                        await repeat_won_disputes(session, row, {*reversal.won, *reversal.lapsed_charge_backs})
             await put_notices(session, cancellation_id, row.order_id, notices)
             return True
 

@@ -218,9 +218,10 @@ async def repeat_for_payment(
             )
 
 
-async def repeat_won_disputes(session: AsyncSession, row: LockedRow, numbers: Sequence[str]) -> None:
-    """The same for disputes that a person had named for this cancellation, and for others of the order perhaps."""
-    for number in numbers:
+async def repeat_won_disputes(session: AsyncSession, row: LockedRow, numbers: Collection[str]) -> None:
+    """The same for disputes that a person had named for this cancellation, or by which the bank had given something back of
+    it, and of others of the order perhaps."""
+    for number in sorted(numbers):
         await _repeat(
             session, row.order_id, f"won/{number}/{row.cancellation_id}", number, "dispute won", dispute_won=True
         )

@@ -77,17 +77,19 @@ class CreditedTender(Value):
     @classmethod
     def of_bank(cls, reversal: Reversal) -> "tuple[CreditedTender, ...]":
         """What the bank has given back besides, each part under its dispute's number. Nothing, where it counts as something
-        else by now."""
+        else by now, or the bank does not give it any more."""
+        given = {part.reference: part.amount for part in reversal.bank_parts}
+        nothing = Money.zero(reversal.planned.refund.currency)
         return tuple(
             cls(
                 tender_id=reversal.tender_id,
                 kind=reversal.planned.tender.kind,
-                amount=part.amount,
-                reference=part.reference,
+                amount=given.get(number, nothing),
+                reference=number,
                 settled=True,
                 by_bank=True,
             )
-            for part in reversal.bank_parts
+            for number in (*given, *reversal.lapsed_charge_backs)
         )
 
     @classmethod

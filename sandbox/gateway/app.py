@@ -245,7 +245,7 @@ def create_app(state: State, webhooks: Webhooks | None) -> FastAPI:
     @app.post("/sandbox/payments/{payment}/dispute")
     async def dispute(payment: str, change: DisputeChange) -> Json:
         with state.store.transaction():
-            answer = state.disputes.change(payment, change.status)
+            answer = state.disputes.change(payment, change.status, change.amount)
             if not change.status.startswith("warning_"):
                 state.refunds.fail_disputed(payment)
             return answer

@@ -15,14 +15,14 @@ class Disputes:
         self._store = store
         self._rendering = rendering
 
-    def open_dispute(self, payment: Payment, status: str) -> Dispute:
+    def open_dispute(self, payment: Payment, status: str, amount: int | None = None) -> Dispute:
         assert payment.charge is not None
         dispute = Dispute(
             id=self._store.new_id("dp"),
             created=self._store.now,
             payment=payment.id,
             charge=payment.charge,
-            amount=payment.captured,
+            amount=min(amount or payment.captured, payment.captured),
             currency=payment.currency,
             status=status,
         )
@@ -33,15 +33,15 @@ class Disputes:
         self._store.add_event(EventKind.DISPUTE_CREATED, self._rendering.dispute(dispute))
         return dispute
 
-    def change(self, payment_id: str, status: str) -> Json:
-        """Open a dispute, or let the bank decide the one that is open."""
+    def change(self, payment_id: str, status: str, amount: int | None = None) -> Json:
+        """Open a dispute, about `amount` or all that was captured, or let the bank decide the one that there is."""
         payment = self._store.get(Payment, payment_id, "payment_intent")
         if status not in DISPUTE_STATUSES:
             raise ApiError(400, f"Not a status of a dispute: {status}", param="status")
         if not payment.captured:
             raise ApiError(400, "Only a captured payment can be disputed.")
         known = self._store.owned(Dispute, payment.id)
-        dispute = self._set_status(known[0], status) if known else self.open_dispute(payment, status)
+        dispute = self._set_status(known[0], status) if known else self.open_dispute(payment, status, amount)
         return self._rendering.dispute(dispute)
 
     def close_inquiry(self, payment: Payment) -> None:
@@ -53,6 +53,8 @@ class Disputes:
     def _set_status(self, dispute: Dispute, status: str) -> Dispute:
         if status in _MONEY_GONE and dispute.status not in _MONEY_GONE:
             self._store.add_effect(EffectKind.DISPUTE_LOST, None, dispute, dispute.amount)
+        if status == "won" and dispute.status in _MONEY_GONE:
+            self._store.add_effect(EffectKind.DISPUTE_REINSTATED, None, dispute, dispute.amount)
         dispute.status = status
         self._store.save(dispute)
         closed = status in {"won", "lost", "warning_closed", "prevented"}

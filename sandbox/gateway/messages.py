@@ -1,8 +1,9 @@
 """What the gateway stand-in shows and is sent outside Stripe's own API: effects and faults."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class EffectKind(StrEnum):
@@ -18,6 +19,8 @@ class EffectKind(StrEnum):
     DISPUTE_CREATED = "dispute.created"
     DISPUTE_LOST = "dispute.lost"
     """The bank has given the money back to the customer."""
+    DISPUTE_REINSTATED = "dispute.funds_reinstated"
+    """The bank has taken that back: the merchant has won on appeal."""
 
 
 class Effect(BaseModel):
@@ -93,6 +96,9 @@ class Failure(BaseModel):
 
 
 class DisputeChange(BaseModel):
-    """`needs_response` opens a dispute and `warning_needs_response` an inquiry; `won`, `lost` and `prevented` end them."""
+    """`needs_response` opens a dispute and `warning_needs_response` an inquiry; `won`, `lost` and `prevented` end them, and
+    `won` also one that was lost before, on appeal. A new one is about `amount`, in the gateway's units, or about all that
+    was captured."""
 
     status: str = "needs_response"
+    amount: Annotated[int, Field(ge=1)] | None = None

@@ -129,6 +129,18 @@ def joined_what_it_asked_for(world: World) -> Iterator[tuple[Invariant, str]]:
             yield Invariant.ANSWERED, f"request {said.request_id} joined a cancellation of something else"
 
 
+def has_its_own_cancellation(world: World) -> Iterator[tuple[Invariant, str]]:
+    """A request that has opened a cancellation is answered by that one for ever, and takes part in no later one."""
+    opened: list[str] = []
+    for recorded in world.cancellations:
+        for request_id in {*recorded.requests[1:]} & {*opened}:
+            yield (
+                Invariant.ANSWERED,
+                f"request {request_id} has a cancellation of its own, and joined {recorded.cancellation_id}",
+            )
+        opened += recorded.requests[:1]
+
+
 def what_was_kept_is_decided(world: World) -> Iterator[tuple[Invariant, str]]:
     """A request that is kept for the end of another cancellation is decided then: the register knows it, unless all that it
     asks for has left the order before."""

@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import chain, cycle
+from functools import partial
+from itertools import chain, cycle, takewhile
 from pathlib import Path
 
 from temporalio.client import WorkflowExecutionStatus
@@ -13,37 +15,33 @@ from temporalio.service import RPCError
 
 from client.errors import ExitCode, StarterError
 from domain.errors import Unavailable
-from domain.messages import RefundEvent, ShipmentEvent, Withdraw
-from domain.money import Money
+from domain.messages import ShipmentEvent, Withdraw
 from domain.order import OrderFlag
 from domain.outcome import CARRIED_OUT, Progress, State, Wait
 from domain.request import Actor, ActorKind, CancellationRequest, ReasonCode
 from domain.shipment import GoodsGroup
-from domain.step import MONEY_STEPS, StepName
+from domain.step import StepName
 from runtime import search_attributes as attributes
 from sandbox.carrier.model import TrackerStatus
 from tests import loss
 from tests.faults.clerks import OF_THE_SHOP, Clerks
+from tests.faults.department import RefundDepartment
+from tests.faults.events import count_undelivered
 from tests.faults.kept import count_sendings
-from tests.faults.model import Invariant, Said, Verb, Violation
-from tests.faults.others import Others, is_possible
-from tests.faults.owed import Owed
+from tests.faults.model import Invariant, Said, Verb
+from tests.faults.others import is_possible
 from tests.faults.plan import Act, ActKind, Moment, PlannedOrder
 from tests.faults.rest import NotAtRest
-from tests.faults.sentences import find_wrong_amounts, read_excess
 from tests.faults.sharing import captured_for_each
-from tests.faults.staff import Staff
 from tests.faults.stories import Course
-from tests.faults.world import Watched, read_cases, read_money
-from tests.system import SUPERVISOR, System
-from workflows.cancellation import CancellationWorkflow
+from tests.faults.world import Watched, read_cases
+from tests.system import SUPERVISOR, System, eventually
 
 _PAUSE = 0.25
 _CLOSED = "the accounting period is closed"
 _PATIENCE_WITH_CARRIER = 3
 """So often time passes before a silent carrier says where the parcel is."""
 _COLLEAGUE = Actor(kind=ActorKind.REFUND_DEPARTMENT, id="supervisor-3")
-_WHOSE_IT_IS = ("Find out", "nobody can tell", "for something else")
 _WAITING = frozenset(
     {
         State.WAITING_FOR_APPROVAL,
@@ -53,6 +51,8 @@ _WAITING = frozenset(
         State.ROLLING_BACK,
     }
 )
+_LOST = frozenset({WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT})
+_BEGUN_WITHIN = 10.0
 _UNDER_WAY = frozenset({GoodsGroup.IN_NETWORK, GoodsGroup.LAST_MILE})
 _ON_THEIR_WAY = frozenset({*_UNDER_WAY, GoodsGroup.DELIVERED})
 _EVENTS: tuple[tuple[object, ...], ...] = (
@@ -64,24 +64,19 @@ _EVENTS: tuple[tuple[object, ...], ...] = (
 
 
 @dataclass
-class Crowd(Staff):
-    """`looked` hears of each look at the run. `hits` are the acts that reached something. `archive`: see Clerks."""
+class Crowd(RefundDepartment):
+    """`looked` hears of each look at the run. `archive`: see Clerks."""
 
-    planned: PlannedOrder = field(kw_only=True)
     looked: Callable[[], None] = field(kw_only=True)
     archive: Path = field(kw_only=True)
-    hits: list[ActKind] = field(default_factory=list)
     asking: list[asyncio.Task[None]] = field(default_factory=list)
     silent: int = 0
-    others: Others = field(init=False)
     clerks: Clerks = field(init=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._answers = chain(self.planned.answers, cycle((Verb.RETRY, Verb.DONE_BY_HAND)))
         self._given = 0
-        self._finds_out = False
-        self._excess: Money | None = None
-        self.others = Others(self.system, self.planned, self.watched)
         self.clerks = Clerks(self.system, self.watched, self.planned, self.insist_on, self.archive)
 
     @classmethod
@@ -150,12 +145,14 @@ class Crowd(Staff):
             self.looked()
             status, state = await self._look()
             is_over = status not in {None, WorkflowExecutionStatus.RUNNING}
-            act = next((act for act in acts if self._is_due(act.when, looks, status, state)), None)
+            free = (act for act in takewhile(lambda act: not act.when.at_rest, acts) if not act.at_once)
+            act = next((act for act in free if self._is_due(act.when, looks, status, state)), None)
             if act is not None:
-                acts.remove(act)
-                await self._do(act)
+                await self._do_at_once(acts, act)
             elif is_over and await self._is_at_rest():
-                return
+                if not acts:
+                    return
+                await self._do_at_once(acts, acts[0])
             elif state in _WAITING:
                 await self._answer_waits()
             if time.monotonic() > deadline:
@@ -181,15 +178,28 @@ class Crowd(Staff):
         for asking in [asking for asking in self.asking if asking.done()]:
             self.asking.remove(asking)
             await asking
-        if self.asking:
+        if self.asking or await self._is_busy():
             return False
+        if (lost := await self._find_lost()) is not None:
+            self._begin(lost)
+            return False
+        return not await self._is_busy()  # what has been sent meanwhile has begun a run
+
+    async def _is_busy(self) -> bool:
+        order_id = self.planned.order_id
+        if await count_sendings(self.system, order_id) or await count_undelivered(self.system, order_id):
+            return True
         status, _ = await self._look()
-        if status in {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT}:
-            self._begin(self.planned.request)
-            return False
-        if status is WorkflowExecutionStatus.RUNNING or await count_sendings(self.system, self.planned.order_id):
-            return False
-        return not await self._hear_of_refunds()
+        return status is WorkflowExecutionStatus.RUNNING
+
+    async def _find_lost(self) -> CancellationRequest | None:
+        """Whoever has asked for a cancellation whose run was lost asks once more."""
+        cases = await read_cases(self.system, self.planned.order_id)
+        open_ = [case.request for case in cases if not case.ended]
+        if open_ and any(said.verb is Verb.TERMINATE for said in self.watched.said):
+            return open_[-1]
+        status, _ = await self._look()
+        return self.planned.request if status in _LOST else None
 
     # People
 
@@ -231,13 +241,7 @@ class Crowd(Staff):
         _, shown = await self._look()
         again = await self._progress()
         if shown not in {State.NEEDS_ATTENTION, None} and again is not None and again.waits == progress.waits:
-            self._report(Invariant.VISIBLE, f"a person is waited for, and the list of runs says {shown}")
-
-    async def _check_amounts(self, wait: Wait) -> None:
-        cases = await read_cases(self.system, self.planned.order_id)
-        effects = await read_money(self.system, self.watched.order)
-        for sentence in find_wrong_amounts(wait, cases[-1].cancellation_id if cases else "", effects):
-            self._report(Invariant.MONEY, sentence)
+            self.report(Invariant.VISIBLE, f"a person is waited for, and the list of runs says {shown}")
 
     async def _answer(self, wait: Wait) -> None:
         await self.judge(wait)
@@ -251,7 +255,7 @@ class Crowd(Staff):
             if self._given > len(self.planned.answers):
                 await self.lock_order(None)
             self._given += 1
-            await self._check_amounts(wait)
+            await self.check_amounts(wait)
             await self.say(Verb.RETRY if self._may_not_pay(verb) else verb, wait)
             if wait.step is StepName.RESTORE_PAYMENT:
                 await self.settle()  # the bank does not wait for the person
@@ -283,6 +287,21 @@ class Crowd(Staff):
 
     # Acts
 
+    async def _do_at_once(self, acts: list[Act], first: Act) -> None:
+        """It, and the acts that come with it."""
+        number = acts.index(first)
+        await self._do(acts.pop(number))
+        while len(acts) > number and acts[number].at_once:
+            act = acts.pop(number)
+            with suppress(AssertionError):  # it may be over already
+                await eventually(partial(self._waits_in, act.when.state), f"it waits for {act}", within=_BEGUN_WITHIN)
+            await self._do(act)
+
+    async def _waits_in(self, state: State | None) -> bool:
+        """Whether the run is under way, and waits in this state where one is named."""
+        status, now = await self._look()
+        return status is WorkflowExecutionStatus.RUNNING and state in {None, now}
+
     async def _do(self, act: Act) -> None:
         if await self._has_done(act):
             self.hits.append(act.kind)
@@ -291,6 +310,7 @@ class Crowd(Staff):
         match act.kind:
             case ActKind.REQUEST:
                 assert act.request is not None
+                await self._note_first_again(act.request)
                 self._begin(act.request)
                 return True
             case ActKind.WITHDRAW:
@@ -320,6 +340,13 @@ class Crowd(Staff):
             case _:
                 return await self.others.perform_act(act)
 
+    async def _note_first_again(self, request: CancellationRequest) -> None:
+        status, _ = await self._look()
+        cases = await read_cases(self.system, self.planned.order_id)
+        ended = any(case.ended and case.request == request for case in cases)
+        if ended and cases[-1].ended is None and status is WorkflowExecutionStatus.TERMINATED:
+            self.hits.append("a request of an ended cancellation while another run is lost")
+
     async def _withdraw(self) -> bool:
         message = Withdraw(actor=self.planned.request.actor)
         accepted: bool | None = True
@@ -337,67 +364,12 @@ class Crowd(Staff):
         self.watched.said.append(Said(verb=verb))
         return True
 
-    async def _hear_of_refunds(self) -> bool:
-        """The gateway's events, kept until no run is under way. Whether an ended cancellation is looked at once more."""
-        order_id, heard = self.planned.order_id, False
-        for news in await self.others.take_news():
-            request = await self.system.find_reopened(order_id, news.subject, taken=news.taken, won=news.won)
-            event = RefundEvent(event_id=f"evt_{news.subject}", subject=news.subject)
-            heard |= request is not None and await is_possible(self.system.library.look_again(request, event))
-        return heard or bool(self.others.unheard)
-
     async def _look_again(self, event: ShipmentEvent) -> bool:
         """What a carrier's event becomes after the end: where something was carried out, its outcome may be undone."""
         for case in reversed(await read_cases(self.system, self.planned.order_id)):
             if case.ended and case.ended.outcome in CARRIED_OUT and case.request:
                 return await is_possible(self.system.library.look_again(case.request, event))
         return False
-
-    async def say(self, verb: Verb, wait: Wait) -> bool:
-        """Who is asked whose the money of a shared payment is finds that out; otherwise they do as they are told."""
-        is_shared = wait.target in self.watched.captured_for and wait.step in MONEY_STEPS
-        self._finds_out = is_shared and any(words in wait.reason for words in _WHOSE_IT_IS)
-        self._excess = read_excess(wait) if wait.target in self.watched.captured_for else None
-        if self._finds_out and verb in {Verb.RETRY, Verb.DONE_BY_HAND}:
-            owed = await self.moved_by_hand(wait.step, wait.target)
-            verb = Verb.NOTHING_DUE if owed is not None and not owed else verb
-        accepted = await super().say(verb, wait)
-        after = await self._read_owed(wait.target) if accepted and is_shared and verb is Verb.DONE_BY_HAND else None
-        if after and (besides := after.paid_besides(self.watched.refunds_of_others)):
-            sentence = f"a person was told to pay {besides} on {wait.target}, which others had given"
-            self._report(Invariant.PAID_ONCE, sentence)
-        return accepted
-
-    def _report(self, invariant: Invariant, sentence: str) -> None:
-        self.seen.append(Violation(invariant=invariant, order_id=self.planned.order_id, sentence=sentence))
-
-    async def moved_by_hand(self, step: StepName | None, target: str | None) -> Money | None:
-        """What the cancellation owes on the tender; in a roll-back, what it has given back on it; or what the customer has
-        too much: these are taken back, so they are below zero."""
-        owed = await self._read_owed(target)
-        if self._excess is not None:
-            return self._excess
-        if owed is not None and step in MONEY_STEPS and self._finds_out:
-            return owed.of_shared_payment(self.watched.captured_for[target or ""], self.watched.refunds_of_others)
-        if owed is not None and self.others.is_processed(owed.planned.tender.reference):
-            return Money.zero(owed.planned.refund.currency)  # whoever reads that it is still being taken waits
-        return owed.moved_by_hand(step) if owed else None
-
-    async def read_waived(self, step: StepName | None, target: str | None) -> Money | None:
-        owed = await self._read_owed(target)
-        return self._excess or (owed.waived(step) if owed else None)
-
-    async def _read_owed(self, target: str | None) -> Owed | None:
-        progress = await self._progress()
-        try:
-            plan = await self.handle.query(CancellationWorkflow.plan)
-        except RPCError:
-            plan = None
-        planned = next((part for part in plan.tenders if part.tender.tender_id == target), None) if plan else None
-        if planned is None or progress is None:
-            return None
-        money = await read_money(self.system, self.watched.order)
-        return Owed(planned, progress.cancellation_id, money, self.watched.said)
 
     def _next_answer(self, wait: Wait, step: StepName) -> Verb:
         return next(self._answers)

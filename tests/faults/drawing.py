@@ -1,5 +1,6 @@
 """Draws a plan from a seed: orders, people, faults, and the deaths of workers."""
 
+from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import State
 from domain.request import Actor, ActorKind, CancellationRequest, Channel, LineScope, ReasonCode
@@ -9,9 +10,9 @@ from sandbox.carrier.model import Operation
 from sandbox.gateway.messages import FaultKind
 from sandbox.gateway_admin import TestCard
 from sandbox.shop import SampleOrder
-from tests.faults.confidential import NOTE
 from tests.faults.drawing_changes import ChangeDraw
 from tests.faults.drawing_money import MoneyDraw
+from tests.faults.drawing_turns import TurnDraw
 from tests.faults.model import Verb
 from tests.faults.plan import (
     Act,
@@ -24,6 +25,7 @@ from tests.faults.plan import (
     Plan,
     PlannedOrder,
     PlannedPolicy,
+    Proof,
 )
 from tests.faults.sharing import share_payments
 from tests.system import SUPERVISOR
@@ -31,13 +33,6 @@ from tests.system import SUPERVISOR
 _LOOKS_FOR_AN_ORDER = 70
 """About so many looks are taken at a run until it is over: moments are drawn from them."""
 _AT_THE_END = Moment(looks=100_000)
-_REASONS = {
-    ActorKind.CUSTOMER: (ReasonCode.NO_LONGER_NEEDED, ReasonCode.STATUTORY_WITHDRAWAL, ReasonCode.DUPLICATE_ORDER),
-    ActorKind.CUSTOMER_SERVICE: (ReasonCode.ORDERED_BY_MISTAKE, ReasonCode.OUT_OF_STOCK, ReasonCode.OTHER),
-    ActorKind.MERCHANT: (ReasonCode.OUT_OF_STOCK, ReasonCode.CANNOT_SHIP),
-    ActorKind.RISK: (ReasonCode.SUSPECTED_FRAUD, ReasonCode.CONFIRMED_FRAUD),
-    ActorKind.SYSTEM: (ReasonCode.OTHER,),
-}
 _ON_THE_WAY = tuple(fault for fault in FaultKind if fault.on_the_way)
 _BROKEN = (FaultKind.HTTP_500_BEFORE, FaultKind.HTTP_500_AFTER_COMMIT)
 _OF_REFUNDS = (
@@ -74,7 +69,7 @@ def draw_plan(seed: int, orders: int) -> Plan:
     return _Draw(seed).plan(orders)
 
 
-class _Draw(ChangeDraw, MoneyDraw):
+class _Draw(TurnDraw, ChangeDraw, MoneyDraw):
     def plan(self, orders: int) -> Plan:
         fallbacks = (RefundMethod.STORE_CREDIT, RefundMethod.BANK_TRANSFER)
         looks = orders * _LOOKS_FOR_AN_ORDER
@@ -110,6 +105,8 @@ class _Draw(ChangeDraw, MoneyDraw):
             return self._in_slices(f"s{self._seed}-{number}")
         if self._happens(0.06):
             return self._packed_anew(f"s{self._seed}-{number}")
+        if self._happens(0.12):
+            return self.draw_in_turn(f"s{self._seed}-{number}")
         if self._happens(0.04):
             return self._suspects(f"s{self._seed}-{number}")
         if self._happens(0.05):
@@ -117,13 +114,14 @@ class _Draw(ChangeDraw, MoneyDraw):
         if not self._freezes and self._happens(0.2):
             return self._changed(f"s{self._seed}-{number}")
         sample = self.draw_sample(f"s{self._seed}-{number}")
-        request = self._request(sample, "req-1")
+        request = self.draw_request(sample, "req-1")
         cards = [tender for tender in sample.tenders if tender.kind is TenderKind.CARD]
         labels = [parcel for parcel in sample.parcels if parcel.script is not None]
         return PlannedOrder(
             sample=sample,
             request=request,
             approval=self._one((Verb.APPROVE,) * 5 + (Verb.REJECT, Verb.WITHDRAW)),
+            proof=self._proof(len(cards)),
             answers=tuple(self._one(_ANSWERS) for _ in range(self._number(0, 4))),
             fails=self._number(0, 2) if self._happens(0.2) else 0,
             silent_returns=self._happens(0.7),
@@ -135,7 +133,7 @@ class _Draw(ChangeDraw, MoneyDraw):
     def _in_slices(self, order_id: str) -> PlannedOrder:
         """One person cancels an order line by line, which a second person has to see as a whole."""
         sample = self.draw_expensive(order_id)
-        first = self._request(sample, "req-1")
+        first = self.draw_request(sample, "req-1")
         agent = Actor(kind=ActorKind.CUSTOMER_SERVICE, id="agent-7")
         by_agent = {"actor": agent, "channel": Channel.BACK_OFFICE, "reason": ReasonCode.ORDERED_BY_MISTAKE}
         slices = [
@@ -163,7 +161,7 @@ class _Draw(ChangeDraw, MoneyDraw):
     def _suspects(self, order_id: str) -> PlannedOrder:
         """The shop takes a suspect's money while its carrier is waited for. Who asks may be the one who answers at first."""
         sample = self.draw_suspects(order_id)
-        request = self._request(sample, "req-1")
+        request = self.draw_request(sample, "req-1")
         if self._happens(0.5):
             by_them = {"actor": SUPERVISOR, "channel": Channel.BACK_OFFICE, "reason": ReasonCode.OTHER}
             request = request.model_copy(update=by_them)
@@ -180,7 +178,7 @@ class _Draw(ChangeDraw, MoneyDraw):
         answers = (*(Verb.RETRY,) * self._number(0, 1), Verb.ROLL_BACK, *(self._one(_ANSWERS) for _ in range(2)))
         return PlannedOrder(
             sample=sample,
-            request=self._request(sample, "req-1").model_copy(update={"lines": (), "shipping": False}),
+            request=self.draw_request(sample, "req-1").model_copy(update={"lines": (), "shipping": False}),
             answers=answers,
             acts=(*self.draw_rolled_back(sample), *self._departures(sample)),
         )
@@ -188,7 +186,7 @@ class _Draw(ChangeDraw, MoneyDraw):
     def _changed(self, order_id: str) -> PlannedOrder:
         """Others change what it costs, and by what it is paid."""
         sample = self.draw_changed(order_id)
-        request = self._request(sample, "req-1")
+        request = self.draw_request(sample, "req-1")
         if self._happens(0.6):
             [first, *_] = sample.lines
             part = LineScope(line_id=first.line_id, quantity=self._number(1, first.quantity))
@@ -204,7 +202,7 @@ class _Draw(ChangeDraw, MoneyDraw):
     def _packed_anew(self, order_id: str) -> PlannedOrder:
         """Units are cancelled, the rest is packed anew, and is asked for as well, or goes on."""
         sample = self.draw_packed(order_id)
-        first, more = self._request(sample, "req-1"), self._request(sample, "req-2")
+        first, more = self.draw_request(sample, "req-1"), self.draw_request(sample, "req-2")
         [line, *_] = sample.lines
         units = (LineScope(line_id=line.line_id, quantity=self._number(1, line.quantity)),)
         moments = (Moment(looks=self._number(5, 30)), _AT_THE_END)
@@ -220,30 +218,16 @@ class _Draw(ChangeDraw, MoneyDraw):
             carrier_faults=tuple(self._carrier_fault(1) for _ in range(self._how_many())),
         )
 
+    def _proof(self, cards: int) -> Proof:
+        if cards > 1 and self._happens(0.5):
+            return Proof.OTHER_CARD
+        return self._one((Proof.OWN, Proof.OWN, Proof.SAME, Proof.DISPUTE))
+
     def _how_many(self) -> int:
         """Mostly none or one: an order to which everything happens shows little of any of it."""
         return self._one((0, 0, 0, 1, 1, 1, 2, 3))
 
     # People
-
-    def _request(self, sample: SampleOrder, request_id: str, reason: ReasonCode | None = None) -> CancellationRequest:
-        kind = self._one((ActorKind.CUSTOMER,) * 6 + (*_REASONS,))
-        name = sample.customer_id if kind is ActorKind.CUSTOMER else f"{kind.value.replace('_', '-')}-7"
-        scope: tuple[LineScope, ...] = ()
-        if self._happens(0.4):
-            some = [line for line in sample.lines if self._happens(0.6)]
-            scope = tuple(LineScope(line_id=line.line_id, quantity=self._number(1, line.quantity)) for line in some)
-        return CancellationRequest(
-            request_id=f"{request_id}-{sample.order_id}",
-            order_id=sample.order_id,
-            customer_id=sample.customer_id,
-            actor=Actor(kind=kind, id=name),
-            channel=Channel.WEB_SHOP if kind is ActorKind.CUSTOMER else Channel.BACK_OFFICE,
-            reason=reason if reason and kind is ActorKind.CUSTOMER else self._one(_REASONS[kind]),
-            note=NOTE,
-            lines=scope,
-            shipping=bool(scope) and self._happens(0.05),
-        )
 
     def _acts(self, sample: SampleOrder, first: CancellationRequest) -> tuple[Act, ...]:
         kind = self._one((*(ActKind.REQUEST,) * 3, *ActKind))
@@ -253,10 +237,8 @@ class _Draw(ChangeDraw, MoneyDraw):
         match kind:
             case ActKind.REQUEST:
                 return (Act(kind=kind, when=when, request=self._another(sample, first)),)
-            case ActKind.DISPUTE | ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
-                end = self._one((ActKind.DISPUTE_WON, ActKind.DISPUTE_WON, ActKind.DISPUTE_LOST))
-                decided = Act(kind=end, when=Moment(looks=when.looks + self._number(1, 30)), payment=payment)
-                return (Act(kind=ActKind.DISPUTE, when=when, payment=payment), decided) if cards else ()
+            case ActKind.DISPUTE | ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST | ActKind.DISPUTE_WON_ON_APPEAL:
+                return self._dispute(cards[payment].amount, payment, when) if cards else ()
             case ActKind.LOCK | ActKind.UNLOCK:
                 unlocked = Act(kind=ActKind.UNLOCK, when=Moment(looks=when.looks + self._number(1, 30)))
                 return (Act(kind=ActKind.LOCK, when=when), unlocked)
@@ -268,6 +250,8 @@ class _Draw(ChangeDraw, MoneyDraw):
             case ActKind.CAPTURED_BY_OTHERS:
                 when, beyond = self._one((when, _AT_THE_END)), self._happens(0.5)
                 return (Act(kind=kind, when=when, payment=payment, beyond=beyond),) if cards else ()
+            case ActKind.GATEWAY_SLOW:
+                return (Act(kind=kind, when=when, payment=payment),) if cards else ()
             case ActKind.REFUND_FAILS_LATE:
                 return (Act(kind=kind, when=self._one((when, _AT_THE_END))),) if cards else ()
             case _ if kind in _DRAWN_APART:
@@ -275,8 +259,22 @@ class _Draw(ChangeDraw, MoneyDraw):
             case _:
                 return (Act(kind=kind, when=when),)
 
+    def _dispute(self, paid: Money, payment: int, when: Moment) -> tuple[Act, ...]:
+        """About all of it or a part, decided in the end, and after a while appealed against, perhaps."""
+        amount = self._share(paid, self._number(1, 9), 10) if self._happens(0.4) else None
+        end = self._one((ActKind.DISPUTE_WON, ActKind.DISPUTE_LOST))
+        later = Moment(looks=when.looks + self._number(1, 30))
+        acts = (
+            Act(kind=ActKind.DISPUTE, when=when, payment=payment, amount=amount or None),
+            Act(kind=end, when=later, payment=payment),
+        )
+        if end is ActKind.DISPUTE_WON or self._happens(0.5):
+            return acts
+        appeal = self._one((Moment(looks=later.looks + self._number(1, 30)), Moment(at_rest=True)))
+        return (*acts, Act(kind=ActKind.DISPUTE_WON_ON_APPEAL, when=appeal, payment=payment))
+
     def _all_acts(self, sample: SampleOrder, first: CancellationRequest) -> tuple[Act, ...]:
-        return (
+        acts = (
             *self._departures(sample),
             *(act for _ in range(self._how_many()) for act in self._acts(sample, first)),
             *self._failures_of_before(sample),
@@ -284,6 +282,7 @@ class _Draw(ChangeDraw, MoneyDraw):
             *self._ends_of_debits(sample),
             *(() if self._freezes else self.draw_additions(sample)),
         )
+        return tuple(sorted(acts, key=lambda act: act.when.at_rest))
 
     def _departures(self, sample: SampleOrder) -> tuple[Act, ...]:
         """The order passes to another account, or leaves the shop, and its money moves once more."""
@@ -333,7 +332,7 @@ class _Draw(ChangeDraw, MoneyDraw):
             return first
         number = self._number(2, 4)
         reason = ReasonCode.STATUTORY_WITHDRAWAL if self._happens(0.3) else None
-        another = self._request(sample, f"req-{number}", reason)
+        another = self.draw_request(sample, f"req-{number}", reason)
         return another.model_copy(update={"lines": first.lines, "shipping": False}) if self._happens(0.3) else another
 
     def _moment(self) -> Moment:

@@ -4,19 +4,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple, cast
+from uuid import uuid4
 
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy import select
 from temporalio.client import Client
 
 from client.cancellations import Cancellations
 from domain.errors import Unavailable
 from providers.books.inbox import SqlInbox
 from providers.books.tables import WebhookEventRow
-from providers.database.engine import reading, transaction, writing
-from providers.inbox.port import Provider, ProviderEvent
+from providers.database.engine import reading
+from providers.inbox.port import EventStatus, Provider, ProviderEvent
 from tests.faults.rest import come_to
 from tests.system import System
 from web.parts import Parts, Temporal
@@ -59,49 +59,40 @@ async def dispatching_events(system: System) -> AsyncIterator[None]:
             await dispatching
 
 
-async def receive_failure(system: System, payment: str, refund: str) -> None:
-    """The gateway says that a refund has failed."""
-    await SqlInbox(system.engine).receive(
-        ProviderEvent(
-            provider=Provider.STRIPE,
-            event_id=f"evt_{refund}",
-            kind="refund.failed",
-            payment=payment,
-            refund=refund,
-            may_undo_outcome=True,
-        )
-    )
-
-
-_NEWS = (WebhookEventRow.subject, WebhookEventRow.payment_taken, WebhookEventRow.dispute_won)
-_PAUSE = 0.25
-
-
 class GatewayNews(NamedTuple):
-    """A refund that has failed, or a payment. `taken`: it says that the payment was taken. `won`: a dispute that the
-    merchant has won."""
+    """About a payment: a `refund` of it has failed, the merchant has `won` a dispute, it was `taken`, or, without any of
+    these, the bank has given it back."""
 
-    subject: str
+    payment: str
+    refund: str | None = None
+    won: str | None = None
     taken: bool = False
-    won: bool = False
+
+    @property
+    def subject(self) -> str:
+        return self.refund or self.won or self.payment
 
 
-async def find_repeated(system: System, order_id: str) -> list[GatewayNews]:
-    """What the product itself wants to hear of once more, which counts as delivered then."""
-    async with reading(system.engine).connect() as session:
-        due = (WebhookEventRow.order_id == order_id, WebhookEventRow.delivered_at.is_(None))
-        found = (await session.execute(select(WebhookEventRow.event_id, *_NEWS).where(*due))).tuples().all()
-    if not found:
-        return []
-    delivered = update(WebhookEventRow).where(WebhookEventRow.event_id.in_([event_id for event_id, *_ in found]))
+async def receive_news(system: System, news: GatewayNews) -> EventStatus:
+    """The gateway sends an event, and once more as long as the database is locked."""
+    event = ProviderEvent(
+        provider=Provider.STRIPE,
+        event_id=f"evt_{uuid4().hex}",
+        kind="refund.failed" if news.refund else "payment changed",
+        payment=news.payment,
+        refund=news.refund,
+        won_dispute=news.won,
+        payment_taken=news.taken,
+        may_undo_outcome=True,
+    )
     while True:
         try:
-            async with transaction(async_sessionmaker(writing(system.engine))) as session:
-                await session.execute(delivered.values(delivered_at=datetime.now(UTC)))
+            return await SqlInbox(system.engine).receive(event)
         except Unavailable:
-            await asyncio.sleep(_PAUSE)  # the database is locked
-        else:
-            return [GatewayNews(subject, taken, won) for _, subject, taken, won in found if subject]
+            await asyncio.sleep(_PAUSE)
+
+
+_PAUSE = 0.25
 
 
 async def count_undelivered(system: System, order_id: str) -> list[int]:

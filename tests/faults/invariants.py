@@ -14,6 +14,7 @@ from tests.faults.answers import (
     a_suspects_money_was_seen,
     acknowledged_has_effect,
     covers_all,
+    has_its_own_cancellation,
     joined_what_it_asked_for,
     seen_by_a_second_person,
     what_was_kept_is_decided,
@@ -196,6 +197,15 @@ def undone_gives_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
         yield Invariant.MONEY, f"{left} went back, nothing was cancelled, and nobody was asked to collect it"
 
 
+def undone_takes_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Whoever keeps their order has paid back no more than they had."""
+    if world.is_open or world.carried_out:
+        return
+    has = world.given_back + world.by_hand + world.by_others
+    if has < 0:
+        yield Invariant.MONEY, f"the customer has paid back {-has} more than they had, and nothing was cancelled"
+
+
 def what_the_bank_gave_is_collected(world: World) -> Iterator[tuple[Invariant, str]]:
     """Where a person orders the roll-back of a refund, and the bank has given the money back by then, the goods go on to
     somebody who has it: a person is asked to collect it."""
@@ -204,6 +214,8 @@ def what_the_bank_gave_is_collected(world: World) -> Iterator[tuple[Invariant, s
             late = found.taken_back_at is None or back.at >= found.taken_back_at
             if back.kind != CHARGED_BACK or late or back.tender_id not in found.refunds:
                 continue
+            if not world.total(CHARGED_BACK, tender_id=back.tender_id):
+                continue  # it was taken back on appeal
             asked = world.has_said(
                 Verb.DONE_BY_HAND, Verb.NOTHING_DUE, step=StepName.RESTORE_PAYMENT, target=back.tender_id
             )
@@ -278,13 +290,29 @@ def ledger_is_right(world: World) -> Iterator[tuple[Invariant, str]]:
 def _never_posted_twice(world: World) -> Iterator[tuple[Invariant, str]]:
     moved = Counter[str]()
     for effect in world.money:
-        moved[effect.object_id] += effect.amount if effect.kind in {REFUNDED, CHARGED_BACK} else 0
+        moved[effect.object_id] += max(effect.amount, 0) if effect.kind in {REFUNDED, CHARGED_BACK} else 0
+    for reference, amount in _posted_by_gateway(world).items():
+        if reference in moved and amount > moved[reference]:
+            yield Invariant.LEDGER, f"{amount} is posted for {reference}, which has moved {moved[reference]}"
+
+
+def _posted_by_gateway(world: World) -> Counter[str]:
+    """By reference."""
     posted = Counter[str]()
     for transfer in world.ledger:
         posted[transfer.reference] += transfer.amount * ((transfer.credit == _GATEWAY) - (transfer.debit == _GATEWAY))
-    for reference, amount in posted.items():
-        if reference in moved and amount > moved[reference]:
-            yield Invariant.LEDGER, f"{amount} is posted for {reference}, which has moved {moved[reference]}"
+    return posted
+
+
+def what_the_bank_took_back_is_not_posted(world: World) -> Iterator[tuple[Invariant, str]]:
+    """Once the process has heard of it."""
+    posted = _posted_by_gateway(world)
+    back = Counter[str]()
+    for effect in (effect for effect in world.money if effect.kind == CHARGED_BACK):
+        back[effect.object_id] += effect.amount
+    for number, amount in back.items():
+        if posted[number] > amount and not world.is_open:
+            yield Invariant.LEDGER, f"{posted[number]} is posted for {number}, by which the bank has given {amount}"
 
 
 # The keys: I5
@@ -335,6 +363,7 @@ CHECKS: tuple[Check, ...] = (
     never_more_than_the_price,
     carried_out_gives_what_its_goods_cost,
     undone_gives_nothing,
+    undone_takes_nothing,
     what_the_bank_gave_is_collected,
     order_names_a_payment_that_holds,
     reserved_again_is_what_was_released,
@@ -347,6 +376,7 @@ CHECKS: tuple[Check, ...] = (
     over_or_visible,
     all_say_the_same,
     ledger_is_right,
+    what_the_bank_took_back_is_not_posted,
     credit_notes_have_the_tax_of_what_was_cancelled,
     once_per_key,
     once_per_parcel,
@@ -355,6 +385,7 @@ CHECKS: tuple[Check, ...] = (
     shows_nothing_confidential,
     every_effect_is_noted,
     acknowledged_has_effect,
+    has_its_own_cancellation,
     joined_what_it_asked_for,
     seen_by_a_second_person,
     a_suspects_money_was_seen,

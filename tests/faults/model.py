@@ -64,7 +64,8 @@ class Said(Value):
     """A message or an act of somebody's. `accepted` None: there was no answer, so it may have counted. `scope` and
     `shipping` go with a request, `step` and `target` with an answer about a step, and
     `cancellation` with any answer; `amount` with money that a person has moved, `waived` with what they have declared not
-    due: of the customer's, or below zero what they have too much; `proof` is what it was named as the proof of it. `joined`,
+    due: of the customer's, or below zero what they have too much; `proof` is what it was named as the proof of it, and
+    `stands_for` what of it that is, where it is a refund that the gateway has. `joined`,
     of a request: the answer says that a cancellation which another one had opened carries it out; `deferred`: the answer
     says that it is kept until that one has ended; `by_right`: it is a consumer's withdrawal."""
 
@@ -80,6 +81,7 @@ class Said(Value):
     waived: Money | None = None
     cancellation: str = ""
     proof: str = ""
+    stands_for: Money | None = None
     joined: bool = False
     by_right: bool = False
     deferred: bool = False
@@ -126,8 +128,8 @@ class AtGateway(Value):
 
 CAPTURED, REFUNDED, FAILED, RELEASED = "captured", "refunded", "failed", "released"
 SETTLED, CHARGED_BACK, RESERVED = "settled", "charged_back", "reserved"
-"""A refund has arrived; the customer's bank has given money back, after a dispute; a payment was authorised in the place of
-one that was released."""
+"""A refund has arrived; the customer's bank has given money back, after a dispute, or, below zero, has taken that back, on
+appeal; a payment was authorised in the place of one that was released."""
 
 
 class DoneToParcel(Value):

@@ -6,17 +6,23 @@ from dataclasses import dataclass, field
 
 import httpx2
 import stripe
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from client.errors import StarterError
 from domain.money import Money
 from domain.order import TenderKind
-from sandbox.gateway.messages import EffectKind
+from providers.inbox.port import EventStatus
+from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.gateway_admin import TestCard
-from tests.faults.events import GatewayNews, find_repeated
+from tests import loss
+from tests.faults.events import GatewayNews, receive_news
 from tests.faults.plan import Act, ActKind, PlannedOrder
 from tests.faults.world import Watched, read_cases
 from tests.system import System
+
+_SLOW = 3.0
+"""Seconds. The first look of a verification is given up after two."""
 
 
 async def is_possible(call: Awaitable[object]) -> bool:
@@ -33,10 +39,13 @@ class Others:
     system: System
     planned: PlannedOrder
     watched: Watched
-    unheard: list[GatewayNews] = field(default_factory=list)
-    """Refunds that have failed, and payments that were taken or given back, whose events have met no ended cancellation
-    yet."""
+    hits: list[str]
+    """What reached something."""
     disputed: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    """The payments whose dispute is decided."""
+    lost: dict[str, list[str]] = field(default_factory=dict)
+    """By payment, the disputes by which the bank has given it back."""
     decided: set[str] = field(default_factory=set)
     """The debits that are not processed any more."""
 
@@ -66,43 +75,59 @@ class Others:
             case ActKind.REFUND_FAILS_LATE:
                 return await self._fail_late()
             case ActKind.DISPUTE:
-                opened = await is_possible(gateway.dispute(payment))
-                self.disputed |= {payment} if opened else set()
-                return opened
+                return payment not in self.disputed and await self._dispute(payment, act.amount)
             case ActKind.DISPUTE_WON | ActKind.DISPUTE_LOST:
                 return await self._decide(payment, won=act.kind is ActKind.DISPUTE_WON)
+            case ActKind.DISPUTE_WON_ON_APPEAL:
+                return await self._appeal(payment)
+            case ActKind.GATEWAY_SLOW:
+                look, slow = "payment_intent.retrieve", FaultKind.SLOW
+                return await is_possible(gateway.add_fault(look, slow, payment=payment, seconds=_SLOW))
         raise AssertionError(f"{act.kind} is nothing that others do")
 
+    async def _dispute(self, payment: str, amount: Money | None) -> bool:
+        opened = await is_possible(self.system.shop.gateway.dispute(payment, amount=amount))
+        self.disputed |= {payment} if opened else set()
+        return opened
+
     async def _decide(self, payment: str, *, won: bool) -> bool:
-        if payment not in self.disputed:
-            return False  # the bank decides what it has opened
-        numbers = (await self.system.gateway.read_payment(payment)).open_disputes
-        decided = await is_possible(self.system.shop.gateway.dispute(payment, "won" if won else "lost"))
-        if decided:
-            news = [GatewayNews(number, won=True) for number in numbers] if won else [GatewayNews(payment)]
-            self.unheard += news
-        await self._wake()
-        return decided
+        if payment not in self.disputed or payment in self.closed:
+            return False  # the bank decides what it has opened, once
+        gateway = self.system.shop.gateway
+        if not await is_possible(gateway.dispute(payment, "won" if won else "lost")):
+            return False
+        numbers = [effect.object_id for effect in await gateway.effects(payment, EffectKind.DISPUTE_CREATED)]
+        self.closed.add(payment)
+        if not won:
+            self.lost[payment] = numbers
+        for news in (GatewayNews(payment, won=number) for number in numbers) if won else (GatewayNews(payment),):
+            await self._send(news)
+        return True
+
+    async def _appeal(self, payment: str) -> bool:
+        numbers = self.lost.pop(payment, [])
+        if not numbers or not await is_possible(self.system.shop.gateway.dispute(payment, "won")):
+            return False
+        for number in numbers:
+            await self._send(GatewayNews(payment, won=number))
+        return True
 
     async def _end_debit(self, payment: str, end: Awaitable[None]) -> bool:
         if not await is_possible(end):
             return False
         self.decided.add(payment)
-        self.unheard.append(GatewayNews(payment, taken=True))
-        await self._wake()
+        await self._send(GatewayNews(payment, taken=True))
         return True
 
-    async def _wake(self) -> None:
-        await is_possible(self.system.wake(self.system.current(self.planned.order_id)))
-
-    async def take_news(self) -> list[GatewayNews]:
-        """What the gateway says now, and what the product has kept to be heard of once more. Of what was taken one piece of
-        news at a time: the next is about what is left then."""
+    async def _send(self, news: GatewayNews) -> None:
+        """As an event; or the run alone hears of it, where the order has no cancellation that waits for such."""
         order_id = self.planned.order_id
-        self.unheard += await find_repeated(self.system, order_id)
-        heard = [news for news in self.unheard if not news.taken] or self.unheard[:1]
-        self.unheard = [news for news in self.unheard if news not in heard]
-        return heard
+        run = self.system.current(order_id)
+        ended = await self.system.find_reopened(order_id, news.subject, taken=news.taken, won=news.won is not None)
+        if ended and await loss.status(self.system.client, run) is WorkflowExecutionStatus.RUNNING:
+            self.hits.append("an event about an ended cancellation that meets another run")
+        if await receive_news(self.system, news) is EventStatus.UNMATCHED:
+            await is_possible(self.system.wake(run))
 
     async def _refund(self, payment: str, amount: Money) -> bool:
         """For this order, whatever else the payment pays."""
@@ -126,8 +151,7 @@ class Others:
             return False
         if is_shared:
             self.watched.captured_for[tender.tender_id] += taken.amount
-        self.unheard.append(GatewayNews(payment, taken=True))
-        await self._wake()
+        await self._send(GatewayNews(payment, taken=True))
         return True
 
     async def _left_to_capture(self, number: int, *, beyond: bool) -> Money:
@@ -152,7 +176,6 @@ class Others:
             for effect in effects:
                 settled = effect.kind is EffectKind.REFUND_SETTLED and effect.object_id not in lost
                 if settled and await is_possible(gateway.fail(effect.object_id)):
-                    self.unheard.append(GatewayNews(effect.object_id))
-                    await self._wake()
+                    await self._send(GatewayNews(payment, refund=effect.object_id))
                     return True
         return False

@@ -95,13 +95,33 @@ class Owed:
             for found in self._on_tender
             if found.cancellation == self.cancellation and found.kind in {REFUNDED, RELEASED}
         )
-        return by_process + sum(said.amount.amount for said in self._taken if said.amount)
+        return by_process + sum(said.amount.amount for said in self._taken if said.amount) + self._named
+
+    @property
+    def _named(self) -> int:
+        """By refunds of others that a person has named for this cancellation, whichever tender it was to go to."""
+        return sum(
+            self._named_of(found, self.cancellation)
+            for found in self._on_tender
+            if found.kind == REFUNDED and found.by_others
+        )
+
+    def _named_of(self, refund: AtGateway, cancellation: str | None = None) -> int:
+        """What of it a person has named, for this cancellation or any."""
+        return sum(
+            said.stands_for.amount
+            for said in self.said
+            if said.stands_for
+            and said.proof == refund.object_id
+            and said.accepted is not False
+            and cancellation in {None, said.cancellation}
+        )
 
     @property
     def _by_others(self) -> int:
-        """Since the plan."""
+        """Since the plan, and named by nobody."""
         return sum(
-            found.amount
+            found.amount - self._named_of(found)
             for found in self._on_tender
             if found.kind == REFUNDED and found.by_others and found.object_id not in self.planned.earlier
         )

@@ -33,6 +33,7 @@ _KINDS = {
     EffectKind.REFUND_CANCELED: FAILED,
     EffectKind.PAYMENT_VOIDED: RELEASED,
     EffectKind.DISPUTE_LOST: CHARGED_BACK,
+    EffectKind.DISPUTE_REINSTATED: CHARGED_BACK,
 }
 _OF_REFUNDS = frozenset({REFUNDED, SETTLED, FAILED})
 
@@ -47,7 +48,7 @@ def at_gateway(order: Order, effects: Sequence[Effect], keys: Container[str]) ->
             kind=_KINDS[effect.kind],
             tender_id=tender_of[effect.payment_id],
             object_id=effect.object_id,
-            amount=effect.amount,
+            amount=-effect.amount if effect.kind is EffectKind.DISPUTE_REINSTATED else effect.amount,
             key=effect.key,
             by_others=effect.object_id in theirs
             if _KINDS[effect.kind] in _OF_REFUNDS

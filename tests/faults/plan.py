@@ -25,11 +25,13 @@ Count = Annotated[int, Field(ge=0)]
 
 class Moment(Value):
     """After so many looks at the run, once it waits in `state` where one is named, and once a person has answered about the
-    step `answered`. At the end of the run every moment that is left has come."""
+    step `answered`. At the end of the run every moment that is left has come, but those that come `at_rest`, and all that
+    come after these: once nothing more comes of what was asked and heard."""
 
     looks: Count = 0
     state: State | None = None
     answered: StepName | None = None
+    at_rest: bool = False
 
     def has_come(self, looks: int, state: State | None, answered: Container[StepName | None]) -> bool:
         return looks >= self.looks and self.state in {None, state} and (not self.answered or self.answered in answered)
@@ -56,9 +58,14 @@ class ActKind(StrEnum):
     REFUND_FAILS_LATE = "refund_fails_late"
     """A refund that had settled fails, and the gateway says so."""
     DISPUTE = "dispute"
+    """About `amount`, or all of the payment."""
     DISPUTE_WON = "dispute_won"
     DISPUTE_LOST = "dispute_lost"
-    """The bank gives the customer all of the payment."""
+    """The bank gives the customer what it is about."""
+    DISPUTE_WON_ON_APPEAL = "dispute_won_on_appeal"
+    """The bank takes back what it has given."""
+    GATEWAY_SLOW = "gateway_slow"
+    """The next look at the payment takes longer than it may."""
     TRANSFERRED = "transferred"
     """The accounts of two customers are merged: the order is the other one's from now on."""
     ARCHIVED = "archived"
@@ -86,7 +93,8 @@ class Repricing(Value):
 
 
 class Act(Value):
-    """`payment`: the number of the card's payment that it is about."""
+    """`payment`: the number of the card's payment that it is about. `at_once`: right after the act before it, as soon as the
+    run is under way, and waits in the moment's state where one is named."""
 
     kind: ActKind
     when: Moment
@@ -95,6 +103,20 @@ class Act(Value):
     payment: Count = 0
     beyond: bool = False
     repricing: Repricing | None = None
+    at_once: bool = False
+
+
+class Proof(StrEnum):
+    """What a person names who has given money back another way."""
+
+    OWN = "own"
+    """A transfer, which has a reference of its own each time."""
+    SAME = "same"
+    """The same reference each time, as that of a ticket."""
+    DISPUTE = "dispute"
+    """The dispute by which the bank pays, or will."""
+    OTHER_CARD = "other_card"
+    """A refund on another card of the order: one that others have made, or that they make themselves."""
 
 
 class GatewayFault(Value):
@@ -124,6 +146,7 @@ class PlannedOrder(Value):
     sample: SampleOrder
     request: CancellationRequest
     approval: Verb = Verb.APPROVE
+    proof: Proof = Proof.OWN
     answers: tuple[Verb, ...] = ()
     fails: Count = 0
     silent_returns: bool = True

@@ -21,6 +21,7 @@ _ABOUT_THE_PAYMENT = {
     ActKind.DISPUTE_WON,
     ActKind.DISPUTE_LOST,
     ActKind.PAYMENT_EXCHANGED,
+    ActKind.DISPUTE_WON_ON_APPEAL,
 }
 """Nobody could say for which of the orders they are."""
 _IN_THE_WAREHOUSE = frozenset({None, Script.LABEL_ONLY})

@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from uuid import uuid4
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
@@ -13,7 +12,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from client.errors import ExitCode, StarterError
-from domain.messages import Approve, ChooseRefundMethod, Reject, Resolution, ResolveStep, RetryStep, Withdraw
+from domain.messages import Approve, ChooseRefundMethod, Reject, ResolveStep, RetryStep, Withdraw
 from domain.money import Money
 from domain.order import TenderKind
 from domain.outcome import Progress, State, Wait
@@ -21,12 +20,12 @@ from domain.request import Actor, LineScope, ReasonCode
 from domain.said import Steering
 from domain.shipment import GoodsGroup
 from domain.step import StepName
-from domain.terms import RefundMethod
 from sandbox import built_in
 from sandbox.carrier.model import TrackerStatus
 from sandbox.gateway.messages import Effect, EffectKind
 from sandbox.shop import SampleOrder, request
 from tests import loss
+from tests.faults.answer import Answer
 from tests.faults.confidential import NOTE
 from tests.faults.instants import find_broken_now
 from tests.faults.kept import wait_for_sending
@@ -36,16 +35,10 @@ from tests.faults.prices import price_of
 from tests.faults.rest import NotAtRest
 from tests.faults.stories import Course
 from tests.faults.world import Watched, read_cases, read_world
-from tests.system import SUPERVISOR, Handle, System, customer_of, eventually
+from tests.system import SUPERVISOR, Handle, System, eventually
 
 _ANSWERED_WITHIN = 120.0
 _HEARD_WITHIN = 10.0
-
-_RESOLUTIONS = {
-    Verb.DONE_BY_HAND: Resolution.DONE_BY_HAND,
-    Verb.NOTHING_DUE: Resolution.NOTHING_DUE,
-    Verb.ROLL_BACK: Resolution.ROLL_BACK,
-}
 
 
 @dataclass
@@ -258,16 +251,9 @@ class Staff:
 
     async def say(self, verb: Verb, wait: Wait) -> bool:
         """Whether the run has accepted it. Sent again under the same id while no worker answers."""
-        amount = await self.moved_by_hand(wait.step, wait.target) if verb is Verb.DONE_BY_HAND else None
-        waived = await self.read_waived(wait.step, wait.target) if verb is Verb.NOTHING_DUE else None
-        cases = await read_cases(self.system, self.watched.order.order_id)
-        cancellation = cases[-1].cancellation_id if cases else ""  # it waits while it is verified
-        proof = None
-        if amount is not None and not amount and wait.step is StepName.REVERSE_PAYMENT:
-            proof = await self._lost_dispute()
-            if proof is None:
-                verb, amount = Verb.RETRY, None  # the customer has it: there is nothing to do by hand
-        message = self._message(verb, wait, proof or f"REF-{uuid4().hex[:8]}")
+        cancellation = await self.find_cancellation()
+        answer = await self.fill_in(verb, wait)
+        message = answer.to_message(self.sample, wait, self.supervisor)
         accepted: bool | None = True
         try:
             await self._send(message)
@@ -275,18 +261,37 @@ class Staff:
             accepted = None if refused.code in {ExitCode.UNDECIDED, ExitCode.UNREACHABLE} else False
         self.watched.said.append(
             Said(
-                verb=verb,
+                verb=answer.verb,
                 accepted=accepted,
                 by=message.actor,
                 step=wait.step,
                 target=wait.target or "",
-                amount=amount,
-                waived=waived,
+                amount=answer.amount,
+                waived=answer.waived,
                 cancellation=cancellation,
                 question=wait.reason,
+                proof=answer.proof if answer.named else "",
+                stands_for=answer.stands_for,
             )
         )
         return bool(accepted)
+
+    async def find_cancellation(self) -> str:
+        """The one that is open, which may be one that is looked at again. None may be: the order is still verified."""
+        cases = await read_cases(self.system, self.watched.order.order_id)
+        found = next((case for case in reversed(cases) if not case.ended), cases[-1] if cases else None)
+        return found.cancellation_id if found else ""
+
+    async def fill_in(self, verb: Verb, wait: Wait) -> Answer:
+        """With what a person moves who does it by hand, or gives up who says that nothing is due."""
+        if verb is Verb.NOTHING_DUE:
+            return Answer(verb, waived=await self.read_waived(wait.step, wait.target))
+        amount = await self.moved_by_hand(wait.step, wait.target) if verb is Verb.DONE_BY_HAND else None
+        if amount is None or amount or wait.step is not StepName.REVERSE_PAYMENT:
+            return Answer(verb, amount=amount)
+        lost = await self._lost_dispute()
+        # The customer has it: without a dispute there is nothing to do by hand.
+        return Answer(verb, proof=lost, amount=amount) if lost else Answer(Verb.RETRY)
 
     async def _send(self, message: Steering) -> None:
         order_id, library = self.watched.order.order_id, self.system.library
@@ -354,29 +359,6 @@ class Staff:
             for effect in await self.system.shop.gateway.effects(payment, EffectKind.DISPUTE_LOST):
                 return effect.object_id
         return None
-
-    def _message(self, verb: Verb, wait: Wait, proof: str) -> Steering:
-        match verb:
-            case Verb.APPROVE:
-                return Approve(actor=self.supervisor)
-            case Verb.REJECT:
-                return Reject(actor=self.supervisor)
-            case Verb.WITHDRAW:
-                return Withdraw(actor=customer_of(self.sample))
-            case Verb.RETRY:
-                return RetryStep(actor=self.supervisor, step=wait.step, target=wait.target)
-            case Verb.CHOOSE:
-                return ChooseRefundMethod(
-                    actor=customer_of(self.sample), target=wait.target or "", method=RefundMethod.STORE_CREDIT
-                )
-            case _:
-                return ResolveStep(
-                    actor=self.supervisor,
-                    step=wait.step,
-                    target=wait.target,
-                    resolution=_RESOLUTIONS[verb],
-                    reference=proof,
-                )
 
 
 def _named_in(sample: SampleOrder, part: LineScope) -> LineScope:

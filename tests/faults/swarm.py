@@ -24,6 +24,7 @@ from tests.faults.confidential import shown_in_logs
 from tests.faults.crowd import Crowd
 from tests.faults.disturbing import Disturber
 from tests.faults.drawing import draw_plan
+from tests.faults.events import dispatching_events
 from tests.faults.invariants import violations
 from tests.faults.model import Invariant, Violation, World
 from tests.faults.plan import ActKind, Plan, PlannedOrder
@@ -55,7 +56,7 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
         crowds = await _place_orders(site, plan, disturber)
         found = await _see_through(crowds, disturber)
         found += [violation for crowd in crowds for violation in crowd.seen]
-        faults = Counter(_describe_act(crowd, kind) for crowd in crowds for kind in crowd.hits) + disturber.hits
+        faults = Counter(_describe_hit(crowd, hit) for crowd in crowds for hit in crowd.hits) + disturber.hits
         faults += await _faults_met(crowds)
         for crowd, world in zip(
             crowds, await read_worlds(site.system, [crowd.watched for crowd in crowds]), strict=True
@@ -78,9 +79,9 @@ async def run_plan(plan: Plan, folder: Path, databases: Databases, database: Dat
     )
 
 
-def _describe_act(crowd: Crowd, kind: ActKind) -> str:
-    is_shared = bool(crowd.watched.captured_for) and kind in {ActKind.REFUNDED_BY_OTHERS, ActKind.CAPTURED_BY_OTHERS}
-    return f"act {kind}{' of a shared payment' if is_shared else ''}"
+def _describe_hit(crowd: Crowd, hit: str) -> str:
+    is_shared = bool(crowd.watched.captured_for) and hit in {ActKind.REFUNDED_BY_OTHERS, ActKind.CAPTURED_BY_OTHERS}
+    return f"act {hit}{' of a shared payment' if is_shared else ''}"
 
 
 async def _place_orders(site: Site, plan: Plan, disturber: Disturber) -> list[Crowd]:
@@ -96,13 +97,15 @@ async def _place_orders(site: Site, plan: Plan, disturber: Disturber) -> list[Cr
 
 async def _see_through(crowds: Sequence[Crowd], disturber: Disturber) -> list[Violation]:
     """Some dozens at a time, and the processes disturbed beside them. Then the carrier's events of what happened since."""
-    disturbing = asyncio.create_task(disturber.run())
-    try:
-        ends = await _bring_to_rest(crowds, Crowd.see_through)
-    finally:
-        await disturber.end(disturbing)
-    await crowds[0].system.shop.carrier.clear_faults()
-    return ends + await _bring_to_rest(crowds, Crowd.hear_of_parcels)
+    system = crowds[0].system
+    async with dispatching_events(system):
+        disturbing = asyncio.create_task(disturber.run())
+        try:
+            ends = await _bring_to_rest(crowds, Crowd.see_through)
+        finally:
+            await disturber.end(disturbing)
+        await system.shop.carrier.clear_faults()
+        return ends + await _bring_to_rest(crowds, Crowd.hear_of_parcels)
 
 
 async def _bring_to_rest(crowds: Sequence[Crowd], come_to_rest: Callable[[Crowd], Awaitable[None]]) -> list[Violation]:

@@ -3,7 +3,7 @@
 from domain.outcome import Outcome
 from domain.step import StepName
 from sandbox.gateway.messages import EffectKind
-from tests.faults.events import dispatching_events, receive_failure, wait_for_delivery
+from tests.faults.events import GatewayNews, dispatching_events, receive_news, wait_for_delivery
 from tests.faults.invariants import violations
 from tests.faults.moments import Moment, Place, halting_worker
 from tests.faults.staff import place_order
@@ -27,7 +27,7 @@ async def test_a_refund_that_fails_while_the_run_ends_is_paid_again(real_time_sy
         [refund] = await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED)
         failed.append(refund.object_id)
         await system.shop.gateway.fail(refund.object_id)
-        await receive_failure(system, payment, refund.object_id)
+        await receive_news(system, GatewayNews(payment, refund=refund.object_id))
         await wait_for_delivery(system, order_id, times=1)
 
     async with halting_worker(system, fail_refund), dispatching_events(system):

@@ -42,10 +42,10 @@ from tests.system import System
 from tests.workflows.samples import an_id
 
 
-def posted_again(world: World) -> World:
+def posted_again(world: World, **changed: str) -> World:
     """What went out by the gateway; the customer owes it, so that nothing is payable."""
     [paid] = [transfer for transfer in world.ledger if transfer.credit == "gateway_clearing"]
-    again = paid.model_copy(update={"debit": "customer_receivable"})
+    again = paid.model_copy(update={"debit": "customer_receivable", **changed})
     return world.model_copy(update={"ledger": (*world.ledger, again)})
 
 
@@ -63,6 +63,12 @@ def given_back_by_the_bank(world: World) -> World:
     [recorded] = undone(world).cancellations
     found = recorded.model_copy(update={"taken_back_at": 2})
     return undone(world, money=(back,), cancellations=(found,))
+
+
+def given_until_the_appeal(world: World) -> World:
+    back = AtGateway(kind=CHARGED_BACK, tender_id="T1", object_id="dp_1", amount=6400, key=None, by_others=True)
+    taken_back = back.model_copy(update={"amount": -6400})
+    return world.model_copy(update={"money": (*world.money, back, taken_back)})
 
 
 BROKEN: Mapping[str, Broken] = {
@@ -93,6 +99,17 @@ BROKEN: Mapping[str, Broken] = {
         lambda world: world.model_copy(update={"money": tuple(e for e in world.money if e.kind != SETTLED)}),
     ),
     "kept_although_nothing_was_cancelled": Broken(invariants.undone_gives_nothing, Invariant.MONEY, undone),
+    "collected_although_the_customer_had_nothing": Broken(
+        invariants.undone_takes_nothing,
+        Invariant.MONEY,
+        lambda world: with_said(
+            undone(world, money=()),
+            verb=Verb.DONE_BY_HAND,
+            step=StepName.RESTORE_PAYMENT,
+            target="T1",
+            amount=money("-0.01 USD"),
+        ),
+    ),
     "the_order_names_a_payment_that_was_released": Broken(
         invariants.order_names_a_payment_that_holds, Invariant.MONEY, released
     ),
@@ -201,6 +218,11 @@ BROKEN: Mapping[str, Broken] = {
         lambda world: world.model_copy(update={"ledger": (*world.ledger, world.ledger[-1])}),
     ),
     "posted_twice": Broken(invariants.ledger_is_right, Invariant.LEDGER, posted_again),
+    "posted_although_the_bank_has_taken_it_back": Broken(
+        invariants.what_the_bank_took_back_is_not_posted,
+        Invariant.LEDGER,
+        lambda world: posted_again(given_until_the_appeal(world), reference="dp_1"),
+    ),
     "given_back_of_what_was_never_taken": Broken(
         invariants.nothing_of_what_was_never_taken,
         Invariant.MONEY,

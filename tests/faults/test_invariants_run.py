@@ -59,11 +59,21 @@ def of_a_suspect(world: World) -> World:
     return world.model_copy(update={"order": order, "said": (asked,)})
 
 
+def joined_by_the_first(world: World) -> World:
+    """A second cancellation, which the request of the first one joins."""
+    [first] = world.cancellations
+    second = first.model_copy(update={"cancellation_id": "can-2", "requests": ("r-2", *first.requests)})
+    return world.model_copy(update={"cancellations": (first, second)})
+
+
 BROKEN: Mapping[str, Broken] = {
     "refunded_to_a_suspect_and_nobody_has_seen_it": Broken(
         answers.a_suspects_money_was_seen, Invariant.ANSWERED, of_a_suspect
     ),
     "joined_another_scope": Broken(answers.joined_what_it_asked_for, Invariant.ANSWERED, joined),
+    "a_request_of_an_ended_cancellation_joined_another_one": Broken(
+        answers.has_its_own_cancellation, Invariant.ANSWERED, joined_by_the_first
+    ),
     "the_list_names_another_wait": Broken(
         runs.over_or_visible,
         Invariant.VISIBLE,

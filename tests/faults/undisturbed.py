@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from domain.outcome import Wait
 from domain.step import StepName
 from sandbox.gateway.messages import EffectKind
-from tests.faults.events import dispatching_events, receive_failure, wait_for_delivery
+from tests.faults.events import GatewayNews, dispatching_events, receive_news, wait_for_delivery
 from tests.faults.invariants import violations
 from tests.faults.kept import sending_kept, wait_for_sending
 from tests.faults.model import Invariant, Violation
@@ -77,7 +77,7 @@ class _Watching:
         payment = system.shop.payments[order_id][0]
         refund = (await system.shop.gateway.effects(payment, EffectKind.REFUND_CREATED))[0].object_id
         await system.shop.gateway.fail(refund)
-        await receive_failure(system, payment, refund)
+        await receive_news(system, GatewayNews(payment, refund=refund))
         await wait_for_delivery(system, order_id, times=1)
         await staff.lock_order(None)
         staff.unlocked = True

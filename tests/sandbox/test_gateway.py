@@ -270,6 +270,17 @@ async def test_a_dispute_that_is_lost_has_given_the_money_back(admin: GatewayAdm
     assert lost.amount == captured.amount
 
 
+async def test_a_dispute_about_a_part_that_is_won_on_appeal_has_taken_the_money_back(admin: GatewayAdmin) -> None:
+    payment = await admin.create_payment(TOTAL, capture=TOTAL)
+    part = money("20.00 USD")
+    await admin.dispute(payment, amount=part)
+    for status in ("lost", "won", "won"):
+        await admin.dispute(payment, status)
+    moved = (EffectKind.DISPUTE_LOST, EffectKind.DISPUTE_REINSTATED)
+    found = [effect for effect in await admin.effects(payment) if effect.kind in moved]
+    assert [(effect.kind, effect.amount) for effect in found] == [(kind, 2000) for kind in moved]
+
+
 async def test_calls_are_counted_by_operation_for_a_payment_and_in_all(
     http: httpx2.AsyncClient, admin: GatewayAdmin
 ) -> None:

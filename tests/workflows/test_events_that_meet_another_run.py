@@ -4,7 +4,7 @@ ended that began after them."""
 from domain.outcome import Outcome
 from sandbox.gateway.messages import EffectKind, FaultKind
 from sandbox.shop import SampleOrder, card, line
-from tests.faults.events import dispatching_events, receive_failure, wait_for_delivery
+from tests.faults.events import GatewayNews, dispatching_events, receive_news, wait_for_delivery
 from tests.system import Handle, System, eventually
 from tests.workflows.samples import an_id
 from tests.workflows.test_several_cancellations import of_line
@@ -26,7 +26,7 @@ async def cancel_lines(system: System, *line_ids: str) -> tuple[SampleOrder, lis
 
 
 async def receive(system: System, sample: SampleOrder, refund: str) -> None:
-    await receive_failure(system, system.shop.payments[sample.order_id][0], refund)
+    await receive_news(system, GatewayNews(system.shop.payments[sample.order_id][0], refund=refund))
 
 
 async def fail(system: System, sample: SampleOrder, *refunds: str) -> None:
