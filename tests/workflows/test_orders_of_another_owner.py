@@ -8,12 +8,13 @@ from domain.keys import EffectKey
 from domain.money import money
 from domain.order import Order, OrderFlag
 from domain.outcome import Outcome, State
+from domain.payment import Payment
 from domain.request import LineScope, ReasonCode
 from domain.step import StepName
 from domain.terms import RefundMethod
 from sandbox import built_in
 from sandbox.carrier.model import Script
-from sandbox.shop import SampleOrder, card, line, parcel, request
+from sandbox.shop import SampleOrder, SampleTender, card, line, parcel, request
 from tests.system import System, customer_of, settled
 from tests.workflows.refunds import PENDING, refund_of
 from tests.workflows.samples import an_id, captured
@@ -97,6 +98,28 @@ def archive(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("read", "relabel", "resume_pick"):
         monkeypatch.setattr(system.orders, name, find_nothing)
+
+
+@pytest.mark.xfail(strict=True, reason="every answer is refused: nothing is opened on an order that is gone")
+async def test_an_order_that_cannot_be_verified_and_is_gone_then_ends_as_not_found(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I3: its payment is unknown to the gateway, so the books have nothing of it yet."""
+    read = system.gateway.read_payment
+
+    async def archive_and_read(reference: str) -> Payment:
+        archive(system, monkeypatch)
+        return await read(reference)
+
+    monkeypatch.setattr(system.gateway, "read_payment", archive_and_read)
+    sample = captured(parcels=()).model_copy(
+        update={"tenders": (SampleTender(amount=money("64.00 USD"), payment="pi_missing"),)}
+    )
+    await system.shop.place_order(sample)
+    handle = await system.start(request(sample))
+    assert await system.wait_for_step(handle, StepName.VERIFY_ORDER, sample.order_id) is not None
+    await system.retry(handle, StepName.VERIFY_ORDER, sample.order_id)
+    assert (await system.finish(handle)).outcome is Outcome.REJECTED
 
 
 async def test_a_parcel_on_its_way_goes_on_after_a_roll_back_although_its_order_is_gone(
