@@ -16,9 +16,10 @@ from domain.step import MONEY_STEPS, StepName
 from providers.gateway.stripe_objects import step_of
 from sandbox.gateway.messages import EffectKind
 from tests.faults.answer import Answer
-from tests.faults.model import CAPTURED, FAILED, REFUNDED, Invariant, Verb, Violation
+from tests.faults.model import CAPTURED, FAILED, REFUNDED, AtGateway, Invariant, Verb, Violation
 from tests.faults.others import Others
 from tests.faults.owed import Owed
+from tests.faults.payments import at_marketplace
 from tests.faults.plan import PlannedOrder, Proof
 from tests.faults.sentences import find_wrong_amounts, read_excess
 from tests.faults.staff import Staff
@@ -85,7 +86,7 @@ class RefundDepartment(Staff):
 
     async def check_amounts(self, wait: Wait) -> None:
         """What a person is told to do with money."""
-        effects = await read_money(self.system, self.watched.order)
+        effects = await self._read_money()
         for sentence in find_wrong_amounts(wait, await self.find_cancellation(), effects):
             self.report(Invariant.MONEY, sentence)
 
@@ -199,6 +200,10 @@ class RefundDepartment(Staff):
         owed = await self._read_owed(target)
         return self._excess or (owed.waived(step) if owed else None)
 
+    async def _read_money(self) -> list[AtGateway]:
+        order = self.watched.order
+        return [*await read_money(self.system, order), *await at_marketplace(self.system, order)]
+
     async def _read_owed(self, target: str | None) -> Owed | None:
         progress = await self._progress()
         try:
@@ -208,5 +213,5 @@ class RefundDepartment(Staff):
         planned = next((part for part in plan.tenders if part.tender.tender_id == target), None) if plan else None
         if planned is None or progress is None:
             return None
-        money = await read_money(self.system, self.watched.order)
+        money = await self._read_money()
         return Owed(planned, progress.cancellation_id, money, self.watched.said)

@@ -93,9 +93,16 @@ class Owed:
         by_process = sum(
             found.amount
             for found in self._on_tender
-            if found.cancellation == self.cancellation and found.kind in {REFUNDED, RELEASED}
+            if found.kind in {REFUNDED, RELEASED} and self._is_of_this_cancellation(found)
         )
         return by_process + sum(said.amount.amount for said in self._taken if said.amount) + self._named
+
+    def _is_of_this_cancellation(self, found: AtGateway) -> bool:
+        """A marketplace has no place for a key: there it is what the plan does not know yet."""
+        at_marketplace = found.key is None and not found.by_others
+        return (
+            found.object_id not in self.planned.earlier if at_marketplace else found.cancellation == self.cancellation
+        )
 
     @property
     def _named(self) -> int:

@@ -22,7 +22,8 @@ def read_excess(wait: Wait) -> Money | None:
 
 def find_wrong_amounts(wait: Wait, cancellation: str, effects: Sequence[AtGateway]) -> Iterator[str]:
     """Of a roll-back: what is to be paid anew was released, and what is to be collected was refunded, and may have failed
-    since. What people or the bank have given back is not looked at."""
+    since. What people or the bank have given back is not looked at; of what was cancelled at a marketplace, which knows no
+    key, it is not known for which cancellation."""
     if wait.step is not StepName.RESTORE_PAYMENT:
         return
     on_tender = [effect for effect in effects if effect.tender_id == wait.target]
@@ -33,9 +34,11 @@ def find_wrong_amounts(wait: Wait, cancellation: str, effects: Sequence[AtGatewa
     if any(way in wait.reason for way in _BY_OTHER_WAYS):
         return
     failed = {effect.object_id for effect in effects if effect.kind == FAILED}
-    refunds = [effect for effect in on_tender if effect.kind == REFUNDED and effect.cancellation == cancellation]
-    most = sum(effect.amount for effect in refunds)
+    refunded = [effect for effect in on_tender if effect.kind == REFUNDED]
+    refunds = [effect for effect in refunded if effect.cancellation == cancellation]
     least = sum(effect.amount for effect in refunds if effect.object_id not in failed)
+    at_marketplace = [effect for effect in refunded if effect.key is None and not effect.by_others]
+    most = sum(effect.amount for effect in (*refunds, *at_marketplace))
     for found, _ in _WENT_BACK.findall(wait.reason):
         if not least <= money(found).amount <= most:
             yield f"a person is told to collect {found} of {wait.target}, and {least} was refunded"

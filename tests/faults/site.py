@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import event, text
 
 from runtime.plugin import TASK_QUEUE
+from sandbox.marketplace.model import MARKETPLACE_KEY
 from sandbox.serving import ROOT, Process
 from tests.faults.plan import Plan, PlannedPolicy
 from tests.faults.shop_worker import ARCHIVE, CANNOT_FREEZE
@@ -98,6 +99,9 @@ async def standing(folder: Path, plan: Plan, databases: Databases, database: Dat
             **environment(system, mailbox),
             "POLICY_FILE": str(_policy_file(folder, plan.policy)),
             "GRACEFUL_SHUTDOWN": "PT5S",
+            "MARKETPLACE_BASE_URL": parts.marketplace_sandbox.url,
+            "MARKETPLACE_API_KEY": MARKETPLACE_KEY,
+            "MARKETPLACE_ORDERS_EVERY": "0",
             ARCHIVE: str(archive),
             **({} if plan.freezes else {CANNOT_FREEZE: "yes"}),
         }

@@ -1,4 +1,4 @@
-"""What the people of the swarm count as owed, where they have named something as the proof."""
+"""What the people of the swarm count as owed, where they have named something as the proof, or a marketplace has no keys."""
 
 from domain.money import Money, money
 from domain.order import Tender, TenderKind
@@ -21,7 +21,12 @@ NAMED = Said(
 )
 
 
-def owed(*said: Said, money_of: tuple[AtGateway, ...] = (THEIRS,), cancellation: str = "can-1") -> Owed:
+def owed(
+    *said: Said,
+    money_of: tuple[AtGateway, ...] = (THEIRS,),
+    cancellation: str = "can-1",
+    earlier: tuple[str, ...] = (),
+) -> Owed:
     tender = Tender(tender_id="T2", kind=TenderKind.CARD, amount=money("100.00 USD"), reference="pi_2")
     zero = Money.zero("USD")
     planned = PlannedTender(
@@ -32,6 +37,7 @@ def owed(*said: Said, money_of: tuple[AtGateway, ...] = (THEIRS,), cancellation:
         release=zero,
         capturable=zero,
         refunded=zero,
+        earlier=earlier,
     )
     return Owed(planned, cancellation, money_of, said)
 
@@ -50,3 +56,9 @@ def test_a_refund_that_was_named_for_another_cancellation_or_refused_counts_for_
     refused = NAMED.model_copy(update={"accepted": False})
     assert owed(refused).moved_by_hand(StepName.REVERSE_PAYMENT) == FORTY
     assert owed(NAMED, cancellation="can-2").moved_by_hand(StepName.REVERSE_PAYMENT) == FORTY
+
+
+def test_what_was_cancelled_at_a_marketplace_since_the_plan_is_of_its_cancellation() -> None:
+    sold = AtGateway(kind=REFUNDED, tender_id="T2", object_id="1002", amount=3000, key=None)
+    assert owed(money_of=(sold,)).moved_by_hand(StepName.RESTORE_PAYMENT) == money("-30.00 USD")
+    assert owed(money_of=(sold,), earlier=("1002",)).moved_by_hand(StepName.RESTORE_PAYMENT) == money("0.00 USD")

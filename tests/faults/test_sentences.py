@@ -13,6 +13,7 @@ from tests.faults.sentences import find_wrong_amounts, read_excess
 KEY = "can-1/reverse_payment/T1/1"
 VOID = AtGateway(kind=RELEASED, tender_id="T1", object_id="pi_1", amount=6000, key=f"{KEY}.void")
 REFUND = AtGateway(kind=REFUNDED, tender_id="T1", object_id="re_1", amount=4000, key=KEY)
+SOLD = AtGateway(kind=REFUNDED, tender_id="T1", object_id="1002", amount=4000, key=None)
 FAILURE = AtGateway(kind=FAILED, tender_id="T1", object_id="re_1", amount=4000, key=None)
 ANEW = (
     "{} of tender T1 of order O-1 is reserved no more, and payment pi_1 still holds 1.00 USD: ask the customer for it."
@@ -41,6 +42,7 @@ def told(sentence: str, *effects: AtGateway) -> list[str]:
         (ANEW.format("60.00 USD"), (VOID, REFUND)),
         (COLLECT.format("40.00 USD", "40.00 USD by refund re_1"), (VOID, REFUND)),
         (COLLECT.format("40.00 USD", "40.00 USD by refund re_1"), (VOID, REFUND, FAILURE)),
+        (COLLECT.format("40.00 USD", "40.00 USD by refund 1002"), (SOLD,)),
         (COLLECT.format("90.00 USD", "50.00 USD by hand (REF-1)"), (VOID, REFUND)),
     ],
 )
