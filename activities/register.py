@@ -12,7 +12,7 @@ from activities.signatures import Booked, ReceivedRequest, ReceiveRequest, Recor
 from domain.case import Case
 from domain.decision import existing_decision, order_not_found
 from domain.errors import ErrorCode, Refused
-from domain.facts import Fact, Requested, SettledByHand, Written
+from domain.facts import Fact, Requested, RetryOrdered, SettledByHand, Written
 from domain.keys import id_of
 from domain.order import OrderState
 from domain.permissions import NotPossible, permit
@@ -65,8 +65,8 @@ class RegisterActivities:
 
         try:
             # A run that knows entries has them from the books, which give them to the order's owner only.
-            if known is None:
-                await self._check_opens(request, said)
+            if known is None and not await self._opens(request, said):
+                return Booked(entries=())
             entries = await self._register.open(step_input.requested, this_run(), change, known=known)
         except NotPossible as no:
             # The run hears why, and of all that it did not know.
@@ -93,16 +93,20 @@ class RegisterActivities:
             for refund in reversal.refunds
         }
 
-    async def _check_opens(self, request: CancellationRequest, said: Written) -> None:
+    async def _opens(self, request: CancellationRequest, said: Written) -> bool:
         """The run does not know yet what the books have. Nothing is opened on somebody else's order, nor on one whose
-        cancellation is over: what is said then is said of that one. Raises NotPossible."""
+        cancellation is over: what is said then is said of that one. Nor by an order to try again where there is no such
+        order: the step that is tried again finds that out, and the run ends. Raises NotPossible."""
         seen = await self._known.read_owned(request)
         if seen is None:
+            if isinstance(said, RetryOrdered):
+                return False
             raise Refused(ErrorCode.ORDER_NOT_FOUND, order_not_found(request.order_id))
         if seen.order.state is OrderState.CANCELLED:
             over = seen.known.case_for(request.request_id, carried_out=True)
             if over.ended:
                 permit(over, said, request.order_id)
+        return True
 
     @activity.defn
     async def receive_request(self, step_input: ReceiveRequest) -> ReceivedRequest:

@@ -100,7 +100,6 @@ def archive(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(system.orders, name, find_nothing)
 
 
-@pytest.mark.xfail(strict=True, reason="every answer is refused: nothing is opened on an order that is gone")
 async def test_an_order_that_cannot_be_verified_and_is_gone_then_ends_as_not_found(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
