@@ -395,38 +395,3 @@ async def test_each_cancellation_that_collected_for_a_lost_dispute_is_opened_aga
     assert await given_by_dispute(system, number) == 0
     assert (await system.payable(), await receivable(system)) == (0, 0)
     await system.assert_books_balance()
-
-
-@pytest.mark.xfail(strict=True, reason="got: no cancellation is opened again, and nobody is asked")
-async def test_what_was_collected_in_a_roll_back_for_a_lost_dispute_is_owed_when_that_is_won_on_appeal(
-    system: System,
-) -> None:
-    """I1, I3: the customer keeps the order, and has paid back the 64.00 that the bank gave them. Then the bank takes these
-    back too."""
-    sample = captured(parcels=())
-    await system.shop.place_order(sample)
-    [payment] = system.shop.payments[sample.order_id]
-    await system.shop.gateway.dispute(payment)
-    _, handle = await system.submit(request(sample))
-    await system.wait_for_step(handle, StepName.REVERSE_PAYMENT, "T1")
-    await system.shop.gateway.dispute(payment, "lost")
-    number = (await system.gateway.read_payment(payment)).charge_backs[0].reference
-    await system.resolve(handle, resolve(StepName.REVERSE_PAYMENT, "T1", "roll_back", "goes-on"))
-    asked = await system.wait_for_step(handle, StepName.RESTORE_PAYMENT, "T1")
-    assert asked
-    await system.resolve(handle, settled(asked, "done_by_hand", "COLLECTED-1"))
-    assert (await system.read_rolled_back(handle)).outcome is Outcome.ROLLED_BACK
-    await system.shop.gateway.dispute(payment, "won")
-    found = await system.find_reopened(sample.order_id, number, won=True)
-    assert found, "the customer has paid twice for the order, and nobody looks"
-    await system.library.look_again(found, RefundEvent(event_id="evt_d", subject=number))
-    again = system.current(sample.order_id)
-    system.started.append(again)
-    owed = await system.wait_for_step(again, StepName.RESTORE_PAYMENT, "T1")
-    assert owed
-    assert "64.00 USD" in owed.reason
-    await system.resolve(again, settled(owed, "done_by_hand", "SEPA-1"))
-    assert (await system.finish(again)).outcome is Outcome.ROLLED_BACK
-    assert await given_by_dispute(system, number) == 0
-    assert (await system.payable(), await receivable(system)) == (0, 0)
-    await system.assert_books_balance()
