@@ -44,13 +44,13 @@ class Reopening:
     # Rule: An ended cancellation is opened again when its outcome no longer holds
     async def reopen_from(self, ended: Case, order: Order, run: Run) -> bool:
         """Look at every parcel and every refund again; while the outcome holds nothing is written. After a roll-back
-        only a refund that has failed matters, because the order goes on and others may refund it. False: the books knew
-        more by then than `ended`, and nothing was written."""
+        only a refund that has failed matters, and a dispute that had to do with what was collected, because the order goes
+        on and others may refund it. False: the books knew more by then than `ended`, and nothing was written."""
         found = _Found([])
         if ended.ever_closed:
             found.facts += [*await self._read_moving(ended, order), *await self._read_expected(ended)]
         for reversal in ended.reversals:
-            may_change = ended.ever_closed or reversal.refunds
+            may_change = ended.ever_closed or reversal.refunds or reversal.collected
             if may_change and not reversal.planned.tender.kind.is_stored_value:
                 await self._read_refunds(ended, order, reversal, found)
         now = ended.with_facts(found.facts)
@@ -150,6 +150,8 @@ def _why(ended: Case, now: Case, found: _Found) -> str | None:
         return "What the customer has got is not what was planned."
     if ended.ever_closed and _named_and_lost(now) - _named_and_lost(ended):
         return "The bank has decided a dispute for the customer that was named as the proof."
+    if _given_no_more(now) - _given_no_more(ended):
+        return "The bank has decided a dispute that counted as given for the merchant."
     return None
 
 
@@ -159,3 +161,10 @@ def _named_and_lost(case: Case) -> set[str]:
     """The lost disputes that were named as the proof. That they are lost is kept also where the bank gave back enough: what
     is left is for the order's other cancellations that were settled with the same dispute, and these are looked at then."""
     return {lost.reference for reversal in case.reversals for lost in reversal.named_disputes}
+
+
+# Rule: A lost dispute that is won on appeal is looked at for each cancellation that counted it
+def _given_no_more(case: Case) -> set[str]:
+    """The disputes that counted as given, and do not any more. That is kept also where nothing is owed because of it: the
+    event is for the order's other cancellations as well, and these are looked at then."""
+    return {number for reversal in case.reversals for number in (*reversal.lapsed_charge_backs, *reversal.won)}

@@ -33,9 +33,11 @@ class Restoring:
     async def restore(self, attempt: Attempt) -> None:
         """Refused with all that a person has to do at once: REFUND_NOT_CANCELLABLE, NO_MANDATE. Raises Unavailable
         while a refund is under way that is not cancelled: it may still fail. A roll-back that is opened again only gives
-        back what was collected for a refund that has failed since."""
+        back what was collected for what the customer does not have any more."""
         step_input, case = attempt.step_input, attempt.case
         if case.reopened:
+            if (planned := case.reversal(step_input.target).planned).tender.kind is TenderKind.CARD:
+                await self._look_at_card(attempt, planned)
             _check_collected(attempt, case.reversal(step_input.target))
             return
         undone = case.keys_noted(StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT, target=step_input.target)
@@ -98,17 +100,23 @@ class Restoring:
             )
         ]
 
-    async def _restore_card(
-        self, attempt: Attempt, planned: PlannedTender, undone: Sequence[EffectKey]
-    ) -> list[Refused]:
+    async def _look_at_card(self, attempt: Attempt, planned: PlannedTender) -> Payment:
+        """The payment as it is now. What is new of its known refunds and its disputes is written."""
         payment = await self._gateway.read_payment(planned.tender.reference)
-        # Numbered by the key that made it, so that one which is found later does not change the others' numbers.
-        made = {n: refund for n, key in enumerate(undone, start=1) if (refund := payment.made_under(str(key)))}
         reversal = attempt.case.reversal(attempt.step_input.target)
         order_id, cancellation_id = attempt.step_input.order_id, attempt.step_input.cancellation_id
         others = await self._payments.read_other_reversals(order_id, cancellation_id, planned.tender)
         refunds = refund_news(reversal, known_refunds(reversal, payment, attempt.step_input.key))
         await attempt.write(*refunds, *dispute_news(reversal, payment, others))
+        return payment
+
+    async def _restore_card(
+        self, attempt: Attempt, planned: PlannedTender, undone: Sequence[EffectKey]
+    ) -> list[Refused]:
+        payment = await self._look_at_card(attempt, planned)
+        reversal = attempt.case.reversal(attempt.step_input.target)
+        # Numbered by the key that made it, so that one which is found later does not change the others' numbers.
+        made = {n: refund for n, key in enumerate(undone, start=1) if (refund := payment.made_under(str(key)))}
         under_way = {n: refund for n, refund in made.items() if refund.status.under_way}
         waits = [refund for n, refund in under_way.items() if not await self._cancel(attempt, refund, n)]
         if waits:
@@ -236,15 +244,16 @@ def _to_collect(attempt: Attempt, reversal: Reversal) -> Refused:
     return Refused(ErrorCode.REFUND_NOT_CANCELLABLE, f"{gone} ({', '.join(gave)}); {how}.")
 
 
-# Rule: What was collected for a refund that fails afterwards is given back by a person
+# Rule: What was collected and the customer does not have is given back by a person
 def _check_collected(attempt: Attempt, reversal: Reversal) -> None:
-    """Whether the customer has paid back what never reached them. Refused: REFUND_NOT_CANCELLABLE."""
+    """Whether the customer has paid back what they do not have. Refused: REFUND_NOT_CANCELLABLE."""
     zero = Money.zero(reversal.to_collect.currency)
     if reversal.to_collect >= zero:
         return
-    failed = ", ".join(refund.reference for refund in reversal.refunds if refund.status.has_failed)
+    why = [f"refund {refund.reference} has failed" for refund in reversal.refunds if refund.status.has_failed]
+    why += [f"dispute {number} gives them nothing" for number in (*reversal.lapsed_charge_backs, *reversal.won)]
     raise Refused(
         ErrorCode.REFUND_NOT_CANCELLABLE,
-        f"{-reversal.to_collect} of {attempt.tender_in_words} was collected from the customer, and the "
-        f"refund ({failed}) has failed since: they never had it. Give it back and resolve the step with the reference.",
+        f"{-reversal.to_collect} of {attempt.tender_in_words} was collected from the customer for what they do not "
+        f"have: {', '.join(why)}. Give it back and resolve the step with the reference.",
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from domain.facts import (
+    DisputeSeen,
     EffectEnded,
     EffectNoted,
     EffectOutcome,
@@ -63,13 +64,15 @@ def next_key(entries: Sequence[Entry], first: EffectKey) -> EffectKey:
 
 def is_done(entries: Sequence[Entry], step: StepName, target: str) -> bool:
     """Whether the step has been carried out for this target, or a person has settled it. When a roll-back is opened again, a
-    refund that has failed since is to be undone once more, and so is what ends it."""
-    failed_since = False
+    tender is to be undone once more of which a refund has failed since, or a dispute has changed, and so is what ends it."""
+    changed_since = False
     for entry in reversed(entries):
         match entry.fact:
             case RefundSeen(target=tender, refund=refund) if step is StepName.RESTORE_PAYMENT and tender == target:
-                failed_since = failed_since or refund.status.has_failed
-            case Reopened() if step is StepName.RELEASE_ORDER or failed_since:
+                changed_since = changed_since or refund.status.has_failed
+            case DisputeSeen(target=tender) if step is StepName.RESTORE_PAYMENT and tender == target:
+                changed_since = True
+            case Reopened() if step is StepName.RELEASE_ORDER or changed_since:
                 return False
             case EffectEnded(key=key, outcome=outcome) if key.step is step and key.target == target and not key.part:
                 return outcome is EffectOutcome.DONE
@@ -126,6 +129,8 @@ def steps_to_undo(entries: Sequence[Entry]) -> tuple[tuple[StepName, str], ...]:
             case StepOrdered(step=step, target=target) | SettledByHand(step=step, target=target) if step in UNDOABLE:
                 found.setdefault((step, target))
             case RefundElsewhereSeen(tender=tender):  # a person may have said that it was for this
+                found.setdefault((StepName.REVERSE_PAYMENT, tender))
+            case DisputeSeen(target=tender):  # the bank may have given it back, although nothing was refunded
                 found.setdefault((StepName.REVERSE_PAYMENT, tender))
             case _:
                 pass

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from domain.case import Case
 from domain.money import Money
+from domain.reversal import Reversal
 
 
 # Rule: An ended cancellation is opened again when its outcome no longer holds [the event that says so]
@@ -39,11 +40,16 @@ def _first_about(subject: str | None, cases: Iterable[Case], names: Callable[[Ca
 def _references(case: Case) -> set[str]:
     """What the outcome rests on: the refunds that have not failed, those of before the plan among them, the disputes that
     a person has named, and the parcels that were stopped. After a roll-back the parcels travel, and what others had refunded
-    before is no matter."""
+    before is no matter; what the bank had given back, or was to give, is one where it was collected."""
     if case.plan is None or not case.ever_closed:
-        return {refund.reference for reversal in case.reversals for refund in reversal.live_refunds}
+        return {reference for reversal in case.reversals for reference in _taken_back(reversal)}
     parcels = (planned.shipment.named_by_carrier for planned in case.plan.shipments)
     return set[str]().union(*(reversal.rests_on for reversal in case.reversals), *parcels)
+
+
+def _taken_back(reversal: Reversal) -> frozenset[str]:
+    live = frozenset(refund.reference for refund in reversal.live_refunds)
+    return reversal.rests_on - reversal.counted_on | live if reversal.collected else live
 
 
 def _payments(case: Case) -> set[str]:

@@ -5,7 +5,7 @@ from functools import partial
 from domain.carried import Obstacle
 from domain.case import Case
 from domain.elsewhere import tenders_taken_over
-from domain.facts import SettledByHand
+from domain.facts import RetryOrdered, SettledByHand
 from domain.money import Money
 from domain.money_questions import why_person_decides
 from domain.outcome import State
@@ -95,7 +95,8 @@ class MoneySteps:
             elif reversal.outstanding:
                 await self._reverse(tender_id)
             elif reversal.overpaid:
-                await self._ask_to_collect(tender_id, reversal.overpaid)
+                if isinstance(await self._ask_to_collect(tender_id, reversal.overpaid), RetryOrdered):
+                    await self._runner.run_look(steps.CHECK_REFUND, tender_id)
             else:
                 return
 
@@ -132,7 +133,7 @@ class MoneySteps:
         )
 
     # Rule: What the customer has beyond what is due is collected by a person [the wait]
-    async def _ask_to_collect(self, tender_id: str, overpaid: Money) -> None:
+    async def _ask_to_collect(self, tender_id: str, overpaid: Money) -> Answer | None:
         """The customer has more than is due to them: by the refund, and by what a person gave or declared not due, by what
         somebody else refunded, or by what the bank gave back."""
         why = (
@@ -140,4 +141,4 @@ class MoneySteps:
             "was paid another way or declared not due, by a refund of somebody else's, or by the bank, which decided a "
             "dispute for the customer. Collect it and resolve the step with the proof, or say that nothing is due."
         )
-        await self._waiting.wait_for_person(steps.CHECK_REFUND, tender_id, Obstacle(sentence=why, final=True))
+        return await self._waiting.wait_for_person(steps.CHECK_REFUND, tender_id, Obstacle(sentence=why, final=True))

@@ -189,12 +189,13 @@ async def waive(session: AsyncSession, case: Case, currency: str) -> None:
 
 async def settle_rolled_back(session: AsyncSession, case: Case) -> None:
     """What the customer has got although everything was undone. What others or the bank gave does not count, unless a person
-    has collected it; and what failed of those of before is not the customer's, who has their order."""
+    has collected it; and what failed of those of before is not the customer's, who has their order. What the bank has taken
+    back is taken back, whoever has what was collected for it."""
     for reversal in case.reversals:
         counted = [
             r for r in reversal.refunds if r.key or reversal.is_named(r) or reversal.collected or reversal.has_lapsed(r)
         ]
-        by_bank = CreditedTender.of_bank(reversal) if reversal.collected else ()
+        by_bank = [part for part in CreditedTender.of_bank(reversal) if reversal.collected or not part.amount]
         for tender in (*CreditedTender.of(reversal, counted), *by_bank):
             if tender.lapsed:
                 await _undo_lapse(session, case.cancellation_id, tender)

@@ -422,3 +422,4 @@ class CaseRules(RuleBasedStateMachine):
         self.write(
             DisputeSeen(target=tender, disputed=purse.disputed, charge_backs=charge_backs, open_disputes=open_disputes)
         )
+        self.model.add_undoable(REVERSE, tender)

@@ -203,7 +203,12 @@ class Model:
     def begin(self, step: StepName, target: str) -> None:
         """The step is ordered, or has had an effect."""
         self.past = self.past or step in PIVOTS
-        if step in UNDOABLE and (step, target) not in self.begun:
+        if step in UNDOABLE:
+            self.add_undoable(step, target)
+
+    def add_undoable(self, step: StepName, target: str) -> None:
+        """It is to be undone, whoever did it."""
+        if (step, target) not in self.begun:
             self.begun.append((step, target))
 
     def number(self, step: StepName, target: str) -> Number:

@@ -7,6 +7,7 @@ from domain.facts import (
     ApprovalRefused,
     Chosen,
     Credited,
+    DisputeSeen,
     EffectNoted,
     EffectOutcome,
     Ended,
@@ -56,6 +57,7 @@ from tests.domain.cases import (
 )
 
 REVERSE, CREDIT = StepName.REVERSE_PAYMENT, StepName.GIVE_STORE_CREDIT
+RESTORE = StepName.RESTORE_PAYMENT
 STOP, RESUME = StepName.STOP_SHIPMENT, StepName.RESUME_SHIPMENT
 PLAN = plan_of(planned_tender(refund=5_000), parcels=("S1", "S2"))
 OVER = Ended(outcome=Outcome.CANCELLED, sentence="Order 1001 is cancelled as requested.")
@@ -228,6 +230,24 @@ def test_what_was_noted_ordered_or_done_by_hand_is_undone_the_last_first() -> No
     case.order_step(REVERSE, "T1", NOW)
     case.order_step(StepName.CHECK_REFUND, "T1", NOW)
     assert case.steps_to_undo() == ((REVERSE, "T1"), (STOP, "S2"), (STOP, "S1"))
+
+
+def test_what_the_bank_may_have_given_back_is_undone_although_nothing_was_refunded() -> None:
+    """I2, I11: that the step was ordered is known to a run alone."""
+    assert opened(PLAN, DisputeSeen(target="T1", disputed=True)).steps_to_undo() == ((REVERSE, "T1"),)
+
+
+def test_a_roll_back_that_is_opened_again_undoes_once_more_what_a_dispute_has_changed() -> None:
+    """I1: what was collected because of it may be owed."""
+    over: list[Fact] = [
+        ended(RESTORE, "T1"),
+        ended(RESTORE, "T2"),
+        Ended(outcome=Outcome.ROLLED_BACK, sentence="Rolled back."),
+    ]
+    decided = opened(PLAN, *over, Reopened(why="A dispute."), DisputeSeen(target="T1", disputed=False))
+    assert [decided.is_done(RESTORE, tender) for tender in ("T1", "T2")] == [False, True]
+    given_back = SettledByHand(step=RESTORE, target="T1", reference="SEPA-1", by=CLERK, amount=usd(-5_000))
+    assert decided.with_facts([given_back]).is_done(RESTORE, "T1")
 
 
 def test_a_step_is_undone_at_the_place_of_its_first_effect() -> None:
