@@ -303,6 +303,8 @@ class SqlRegister(SqlAdapter):
                 raise ValueError(f"cancellation {key.cancellation_id} is released, and no fact says why")
             await settle_rolled_back(session, case)
             await collect(session, case)
+            if case.plan:
+                await waive(session, case, case.plan.currency)
             await put_notices(session, key.cancellation_id, row.order_id, notices)
             ended = Ended(outcome=cause.outcome, sentence=cause.sentence)
             return (*case.entries, *await append(session, row, [*effect_facts(case, key), ended]))

@@ -178,7 +178,8 @@ async def waive(session: AsyncSession, case: Case, currency: str) -> None:
     """At the end of a cancellation, what is payable still: a person has declared it not due, under the number that they
     named."""
     facts = (entry.fact for entry in case.entries)
-    waived = [fact for fact in facts if isinstance(fact, NothingDue) and fact.step in MONEY_STEPS]
+    steps = {*MONEY_STEPS, StepName.RESTORE_PAYMENT}
+    waived = [fact for fact in facts if isinstance(fact, NothingDue) and fact.step in steps]
     if waived and (left := await _balance(session, case.cancellation_id, _PAYABLE)):
         key, part = (
             f"waived/{case.cancellation_id}/{case.last_seq}",

@@ -198,10 +198,10 @@ def undone_gives_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
 
 
 def undone_takes_nothing(world: World) -> Iterator[tuple[Invariant, str]]:
-    """Whoever keeps their order has paid back no more than they had."""
+    """Whoever keeps their order has paid back no more than they had, but for what a person declared not due."""
     if world.is_open or world.carried_out:
         return
-    has = world.given_back + world.by_hand + world.by_others
+    has = world.given_back + world.by_hand + world.by_others + world.waived
     if has < 0:
         yield Invariant.MONEY, f"the customer has paid back {-has} more than they had, and nothing was cancelled"
 

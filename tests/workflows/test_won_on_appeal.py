@@ -64,6 +64,18 @@ async def test_what_was_collected_in_a_roll_back_for_a_lost_dispute_is_owed_when
     await system.assert_books_balance()
 
 
+async def test_what_is_said_not_due_of_what_was_collected_in_a_roll_back_is_payable_no_more(system: System) -> None:
+    """I4: the customer had never paid the 64.00 back, as it turns out."""
+    sample = captured(parcels=())
+    again, _ = await collected_and_won(system, sample)
+    owed = await system.wait_for_step(again, StepName.RESTORE_PAYMENT, "T1")
+    assert owed
+    await system.resolve(again, settled(owed, "nothing_due", "NEVER-PAID"))
+    assert (await system.finish(again)).outcome is Outcome.ROLLED_BACK
+    assert (await system.payable(), await receivable(system)) == (0, 0)
+    await system.assert_books_balance()
+
+
 async def test_what_is_to_be_given_back_after_a_roll_back_is_looked_at_again_by_retry(system: System) -> None:
     """I11: the bank decides once more, and the customer has its 64.00 after all."""
     sample = captured(parcels=())
