@@ -20,7 +20,7 @@ def find_case_about(
 ) -> Case | None:
     """The one of these that has to look again; `ended` are in the order of their beginning. `subject`: the refund, the
     dispute, the payment or the parcel of which the event says that it has changed. Where cancellations have parts of one
-    payment, the last one is first."""
+    payment, the last one is first, and before it the last one that rests on a dispute which was open when it looked."""
     latest_first = ended[::-1]
     if payment_taken:
         return _first_about(subject, latest_first, _not_to_be_taken)
@@ -29,7 +29,8 @@ def find_case_about(
     found = _first_about(subject, ended, _references)
     if found is not None or not of_gateway or subject is None:
         return found
-    gave_back = _first_about(subject, latest_first, _payments)
+    undecided = _first_about(subject, latest_first, _undecided)
+    gave_back = undecided or _first_about(subject, latest_first, _payments)
     return gave_back if gave_back is not None or dispute_won else _carried_out_besides(ended)
 
 
@@ -56,6 +57,17 @@ def _payments(case: Case) -> set[str]:
     """Those of which it gave back something that the bank can give back as well, where it was carried out."""
     reversals = case.reversals if case.ever_closed else ()
     return {reversal.planned.tender.reference for reversal in reversals if reversal.open_to_bank}
+
+
+def _undecided(case: Case) -> set[str]:
+    """Payments with a dispute that was named as the proof, and was open at the last look. These come first: one that has
+    looked may still get something from the bank, and would be found again and again."""
+    reversals = case.reversals if case.ever_closed else ()
+    return {
+        r.planned.tender.reference
+        for r in reversals
+        if not {b.reference for b in r.by_hand}.isdisjoint(r.open_disputes)
+    }
 
 
 def _not_to_be_taken(case: Case) -> set[str]:

@@ -1,7 +1,5 @@
 """One dispute that is named as the proof for several cancellations of an order, and is decided for less than one of them."""
 
-import pytest
-
 from domain.money import money
 from domain.step import StepName
 from tests.faults.events import GatewayNews, dispatching_events, receive_news, wait_for_delivery
@@ -11,7 +9,6 @@ from tests.workflows.test_lost_disputes import receivable
 from tests.workflows.test_several_cancellations import of_line, two_lines
 
 
-@pytest.mark.xfail(strict=True, reason="got: the event finds the last one again, and the 64.00 are not asked for")
 async def test_what_an_open_dispute_does_not_give_is_owed_by_each_cancellation_that_named_it(system: System) -> None:
     """B27, I1: 64.00 and 36.00 were settled with its number, and the bank gives 20.00 back by it: 16.00 and 64.00 are
     owed."""
