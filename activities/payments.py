@@ -11,7 +11,14 @@ from activities.other_payments import must_ask_first, read_other_payments
 from activities.payment_refusals import by_hand_alone, disputed, second_person, unclear
 from activities.restoring import Restoring
 from activities.signatures import Booked, Look, StepInput
-from activities.tender_news import capture_news, dispute_news, found_news, refund_news, settlement_facts
+from activities.tender_news import (
+    capture_news,
+    dispute_news,
+    found_news,
+    refund_news,
+    settlement_facts,
+    shared_news,
+)
 from activities.tenders import Payments
 from domain import key_parts
 from domain.case import Case
@@ -103,9 +110,11 @@ class PaymentActivities:
     ) -> Void | MakeRefund | Disputed | None:
         """What is to be done next, and None once nothing is, or a person is asked first; what has come back so far is
         written. Raises Unavailable. Refused: REFUND_EXCEEDS_CAPTURED."""
-        reversal = attempt.case.reversal(attempt.step_input.target)
-        await attempt.write(*dispute_news(reversal, payment, other_reversals))
-        to_do = next_reversal(reversal, payment, attempt.step_input.key, other_reversals)
+        reversal, key = attempt.case.reversal(attempt.step_input.target), attempt.step_input.key
+        await attempt.write(
+            *dispute_news(reversal, payment, other_reversals), *shared_news(reversal, payment, key, other_reversals)
+        )
+        to_do = next_reversal(reversal, payment, key, other_reversals)
         match to_do:
             case Void():
                 pass
@@ -335,6 +344,7 @@ class PaymentActivities:
                     *captured,
                     *refund_news(reversal, [*found.values()]),
                     *dispute_news(reversal, payment, other_reversals),
+                    *shared_news(reversal, payment, step_input.key, other_reversals),
                 ]
                 facts += [_looked_up(key, payment, made) for key in unknown]
                 await attempt.write(*facts)

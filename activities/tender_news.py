@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from domain.earlier import EarlierReversal, left_of_disputes, settled_later
-from domain.facts import DisputeSeen, Fact, RefundSeen, ReversalSeen
+from domain.facts import DisputeSeen, Fact, RefundElsewhereSeen, RefundSeen, ReversalSeen
+from domain.keys import EffectKey
 from domain.money import Money
-from domain.next_reversal import Settled, Void, released_by_now
+from domain.next_reversal import Settled, Void, refunds_to_ask_about, released_by_now
 from domain.order import TenderKind
 from domain.payment import Payment, Refund
 from domain.reversal import Reversal
@@ -34,6 +35,15 @@ def dispute_news(reversal: Reversal, payment: Payment, other_reversals: Sequence
     )
     known = (reversal.disputed, reversal.charge_backs, reversal.open_disputes, reversal.settled_later)
     return [] if (seen.disputed, seen.charge_backs, seen.open_disputes, seen.settled_later) == known else [seen]
+
+
+def shared_news(
+    reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal]
+) -> list[Fact]:
+    """The refunds of others that may be this order's or another one's of the payment, and are not known yet."""
+    tender_id = reversal.tender_id
+    found = refunds_to_ask_about(reversal, payment, key, other_reversals)
+    return [RefundElsewhereSeen(target=tender_id, tender=tender_id, refund=refund) for refund in found]
 
 
 def capture_news(reversal: Reversal, payment: Payment, *, ended: bool = False) -> list[Fact]:

@@ -1,6 +1,6 @@
 """Refunds that others make on other payments of the order than the one that is reversed, and that give back nothing of what
 is due there. What they were for, only a person knows: where it was for what is owed here, that part of the plan moves to the
-payment on which it was made."""
+payment on which it was made. The same is asked of a refund on the tender's own payment where that pays other orders too."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -98,6 +98,11 @@ def taken_over(entries: Sequence[Entry]) -> Iterator[tuple[RefundElsewhereSeen, 
             yield seen, min(fact.amount, rest)
 
 
+def _moved(entries: Sequence[Entry]) -> Iterator[tuple[RefundElsewhereSeen, Money]]:
+    """Those on another payment."""
+    return ((seen, amount) for seen, amount in taken_over(entries) if seen.tender != seen.target)
+
+
 def left_of(entries: Sequence[Entry], reference: str) -> Money:
     """What of a refund that was found nobody has named yet."""
     amount = next(seen.amount for seen in _all_seen(entries) if seen.refund.reference == reference)
@@ -107,14 +112,14 @@ def left_of(entries: Sequence[Entry], reference: str) -> Money:
 
 def tenders_taken_over(entries: Sequence[Entry], target: str) -> frozenset[str]:
     """The tenders whose refunds of others stand for what was to go back to this one."""
-    return frozenset(seen.tender for seen, _ in taken_over(entries) if seen.target == target)
+    return frozenset(seen.tender for seen, _ in _moved(entries) if seen.target == target)
 
 
 # Rule: What others refund on another payment of the order is a person's question [and counts there]
 def with_moved(plan: Plan, entries: Sequence[Entry]) -> Plan:
     """The plan with what others have refunded for it at the payments on which they have."""
     tenders = {planned.tender.tender_id: planned for planned in plan.tenders}
-    for seen, amount in taken_over(entries):
+    for seen, amount in _moved(entries):
         left, moved = _less(tenders[seen.target], amount)
         to = tenders[seen.tender]
         tenders |= {seen.target: left, seen.tender: to.model_copy(update={"refund": to.refund + moved})}

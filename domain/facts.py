@@ -180,7 +180,8 @@ class RefundSeen(Value):
 class RefundElsewhereSeen(Value):
     """A refund that others have made since the plan at the payment of `tender`, and that is more than what is due there. It
     was found before money of the tender `target` moved, or a person has named it for that one. What it was for, only a
-    person knows. `beyond` is the part of it that is not due there; None: all of it."""
+    person knows. `beyond` is the part of it that is not due there; None: all of it. Where `tender` is `target`, the payment
+    pays other orders too, and it may have been for one of these."""
 
     kind: Literal["refund_elsewhere_seen"] = "refund_elsewhere_seen"
     target: str

@@ -30,7 +30,7 @@ def why_person_decides(case: Case, order_id: str, tender_id: str) -> Obstacle | 
     question = _of_the_tender(case, order_id, tender_id)
     if not (found := unanswered_refunds(case.entries, tender_id)):
         return question
-    asked = _refunded_elsewhere(found, case.outstanding(tender_id), f"tender {tender_id} of order {order_id}")
+    asked = _refunded_by_others(found, case.outstanding(tender_id), f"tender {tender_id} of order {order_id}")
     return Obstacle(sentence=f"{question.sentence} {asked}" if question else asked, final=True)
 
 
@@ -44,10 +44,28 @@ def _of_the_tender(case: Case, order_id: str, tender_id: str) -> Obstacle | None
     if won := won_dispute(case, tender_id):
         return _won(won, owed, of_order)
     if is_captured_anyway(case.entries, tender_id):
-        return _captured_anyway(owed, of_order)
+        return _captured_anyway(owed, of_order, is_shared=case.reversal(tender_id).planned.share is not None)
     if failed and method is None:
         return _failed(failed, unclear_since_reopening(case.entries, tender_id), of_order)
     return None
+
+
+def _refunded_by_others(found: Sequence[RefundElsewhereSeen], owed: Money, of_order: str) -> str:
+    shared = [seen for seen in found if seen.tender == seen.target]
+    elsewhere = [seen for seen in found if seen.tender != seen.target]
+    sentences = [_refunded_on_shared(shared, owed, of_order)] if shared else []
+    return " ".join([*sentences, *([_refunded_elsewhere(elsewhere, owed, of_order)] if elsewhere else [])])
+
+
+# Rule: Whose a refund of others on a shared payment is, a person says [and is asked for that]
+def _refunded_on_shared(found: Sequence[RefundElsewhereSeen], owed: Money, of_order: str) -> str:
+    refunds = " and ".join(f"{seen.amount} (refund {seen.refund.reference})" for seen in found)
+    return (
+        f"Since the cancellation was decided, others have refunded {refunds} on the payment of {of_order}, which pays "
+        f"other orders too; {owed} of it has not gone back yet. Find out for which order that was. If it was for this one, "
+        "resolve the step with the refund's number: it counts for what it gave back. If it was for another one, retry the "
+        "step."
+    )
 
 
 def _refunded_elsewhere(found: Sequence[RefundElsewhereSeen], owed: Money, of_order: str) -> str:
@@ -95,12 +113,18 @@ def _won(number: str, owed: Money, of_order: str) -> Obstacle:
     return Obstacle(sentence=sentence, final=True)
 
 
-def _captured_anyway(owed: Money, of_order: str) -> Obstacle:
-    """To refund it at once could give back what the order has got something else for."""
+# Rule: Whose the captured part of a shared payment is, a person says where it is not certain [after the credit note]
+def _captured_anyway(owed: Money, of_order: str, *, is_shared: bool) -> Obstacle:
+    """To refund it at once could give back what the order has got something else for, or what another order has paid."""
     sentence = (
         f"{owed} of {of_order} was not to be captured because of this cancellation, and was captured all the same. Retry "
         "the step to refund it, or say that nothing is due where it was for something else."
     )
+    if is_shared:
+        sentence += (
+            " Its payment pays other orders too, and some of that may have been captured for these: where it may, a retry "
+            "asks you how much."
+        )
     return Obstacle(sentence=sentence, final=True)
 
 

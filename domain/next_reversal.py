@@ -12,7 +12,7 @@ from domain.keys import EffectKey
 from domain.money import Money
 from domain.payment import Payment, Refund
 from domain.reversal import Reversal
-from domain.settlement import is_ours, left_to_other_orders, made_by_others
+from domain.settlement import is_ours, left_to_other_orders, made_by_others, may_be_for_this
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def next_reversal(
     owed = max(owed - Money.total((refund.amount for refund in of_others), zero.currency), zero)
     amount = min(owed, ours).in_steps(payment.step)
     unclear = planned.unclear and payment.taken < payment.whole  # once all is captured, each order's share is
+    unclear = unclear or planned.may_be_of_others(payment)
     of_this_key = payment.made_under(str(key)) or next((r for r in reversal.refunds if r.key == str(key)), None)
     if amount.amount <= 0 or of_this_key is not None:
         # A key has one refund. What it does not cover is owed under the next key, once the failure that left it is known.
@@ -143,6 +144,18 @@ def beyond_due(
     return found
 
 
+# Rule: Whose a refund of others on a shared payment is, a person says
+def refunds_to_ask_about(
+    reversal: Reversal, payment: Payment, key: EffectKey, other_reversals: Sequence[EarlierReversal]
+) -> tuple[Refund, ...]:
+    """What others have refunded since the plan of a payment that pays other orders too, beyond what these lack."""
+    released = released_by_now(reversal, payment)
+    if reversal.planned.share is None or isinstance(released, Void):
+        return ()
+    now = reversal.with_refunds(payment, _counted(reversal, payment, key)).model_copy(update={"released": released})
+    return may_be_for_this(now, payment, key, now.outstanding, other_reversals)
+
+
 # Rule: A reservation that has expired counts as released
 # Rule: A payment that was not completed is closed
 def released_by_now(reversal: Reversal, payment: Payment) -> Money | Void:
@@ -154,18 +167,17 @@ def released_by_now(reversal: Reversal, payment: Payment) -> Money | Void:
     its payment is closed where nothing else is to be paid by it.
     """
     planned = reversal.planned
-    zero = Money.zero(planned.release.currency)
     never_taken = planned.never_taken(payment)
     if never_taken and payment.revocable and planned.takes_all:
         return Void(payment.revocable)
     if not planned.release:
         return never_taken
-    captured_since = max(planned.captured_since(payment), zero)
     if planned.released_by_capture:
-        return max(min(planned.release, planned.revocable - captured_since), zero)
+        return planned.release - planned.taken_anyway(payment)
     if payment.revocable:
         return Void(payment.revocable)
     # Released by us, by someone else, or by expiry: reserved no more. What was captured meanwhile is refunded instead.
+    captured_since = max(planned.captured_since(payment), Money.zero(planned.release.currency))
     return planned.release - min(planned.release, captured_since) + never_taken
 
 

@@ -156,6 +156,29 @@ class PlannedTender(Value):
         """What was captured since the plan was made, or is being captured."""
         return payment.taken - self.captured
 
+    # Rule: Whose the captured part of a shared payment is, a person says where it is not certain [of what was given up]
+    def taken_anyway(self, payment: Payment) -> Money:
+        """What of `release` was, or may have been, captured or paid since: what all else that was to be taken by the payment
+        does not explain. Where there is such an amount, and the payment pays other orders too, what the rest of this order
+        does not explain.
+
+        60.00 of 110.00 were this order's, and are not to be captured. Of 70.00 that are captured, the other order explains
+        50.00, so 20.00 are certainly this one's, and 60.00 may be."""
+        certain = self._certainly_taken(payment)
+        if self.share is None or not certain:
+            return certain
+        ours = max(min(self.share, self._reserved_for_us + self.revocable - self.capturable), self.release)
+        beyond = min(self.captured_since(payment), ours) - (ours - self.release)
+        return min(max(beyond, certain), self.release)
+
+    def may_be_of_others(self, payment: Payment) -> bool:
+        """Whether some of that may have been captured for other orders."""
+        return self.released_by_capture and self._certainly_taken(payment) < self.taken_anyway(payment)
+
+    def _certainly_taken(self, payment: Payment) -> Money:
+        beyond = self.captured_since(payment) - (self.revocable - self.release)
+        return min(max(beyond, Money.zero(beyond.currency)), self.release)
+
     def sendable(self, amount: Money, at_most: Money) -> Money:
         """As much as its provider takes: `amount`, or the next step above it where `at_most` has that."""
         step = self.step or 1

@@ -23,8 +23,9 @@ def refunds_found(
     counted = known_refunds(reversal, payment, key)
     now = reversal.with_refunds(payment, counted)
     twice = now.given_another_way - now.overpaid - now.collected
-    owed = now.outstanding + max(twice, Money.zero(twice.currency))
-    return (*counted, *made_by_others(now, payment, key, owed, other_reversals))
+    twice = max(twice, Money.zero(twice.currency))
+    owed = twice if now.planned.share is not None else now.outstanding + twice
+    return (*counted, *may_be_for_this(now, payment, key, owed, other_reversals))
 
 
 # Rule: Refunds of others may repeat what had already gone back another way [after the end]
@@ -44,7 +45,9 @@ def refunds_found_after_end(
     )
     given = payment.refunded + another_way + now.outstanding
     beyond = given - payment.captured - now.overpaid - now.collected
-    mine = _claim(now, missing=now.outstanding, at_most=max(beyond, Money.zero(beyond.currency)))
+    zero = Money.zero(beyond.currency)
+    missing = now.outstanding if now.planned.share is None else zero
+    mine = _claim(now, missing=missing, at_most=max(beyond, zero))
     return (*counted, *_shared_out(now, mine, payment, key, other_reversals))
 
 
@@ -92,7 +95,16 @@ def made_by_others(
     own references. One that is more than all of that counts here with the excess: a person is notified of it.
 
     Another cancellation lacks 10.00, and this one owes 30.00. If somebody refunds 45.00 in one sum, 10.00 of it is for the
-    other one and 35.00 counts here, which is 5.00 too much."""
+    other one and 35.00 counts here, which is 5.00 too much. Of a payment that pays other orders too, a person says it."""
+    if reversal.planned.share is not None:
+        return ()
+    return may_be_for_this(reversal, payment, key, owed, other_reversals)
+
+
+def may_be_for_this(
+    reversal: Reversal, payment: Payment, key: EffectKey, owed: Money, other_reversals: Sequence[EarlierReversal]
+) -> tuple[Refund, ...]:
+    """The same, also where only a person can tell whether they were for this order or for another one of the payment."""
     mine = _claim(reversal, missing=owed, at_most=owed)
     return _shared_out(reversal, mine, payment, key, other_reversals, excess=True)
 
@@ -100,7 +112,8 @@ def made_by_others(
 def _claim(reversal: Reversal, *, missing: Money, at_most: Money) -> Claim:
     """`reversal` with its refunds as they are now: what it counts already makes up for nothing more."""
     counted = {refund.reference: refund.amount for refund in reversal.live_refunds}
-    return Claim(missing, at_most, counted, frozenset(reversal.planned.earlier) | reversal.references)
+    before = reversal.references.union(reversal.planned.earlier, reversal.asked_about)
+    return Claim(missing, at_most, counted, before)
 
 
 def left_to_other_orders(

@@ -8,6 +8,7 @@ from domain.facts import (
     DisputeSeen,
     Entry,
     NothingDue,
+    RefundElsewhereSeen,
     RefundSeen,
     ReversalSeen,
     SettledByHand,
@@ -34,6 +35,9 @@ def reversal_of(entries: Sequence[Entry], planned: PlannedTender) -> Reversal:
                 reversal = reversal.without_proof(refund.reference)
                 refunds[refund.reference] = refund
                 reversal = reversal.model_copy(update={"refunds": tuple(refunds.values())})
+            case RefundElsewhereSeen(target=target, tender=tender, refund=refund) if target == tender == tender_id:
+                asked_about = (*reversal.asked_about, refund.reference)
+                reversal = reversal.model_copy(update={"asked_about": asked_about})
             case Credited():
                 reversal = reversal.model_copy(update={"released_when_credited": reversal.released})
             case DisputeSeen(target=target) as seen if target == tender_id:
