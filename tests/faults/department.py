@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import stripe
@@ -21,7 +22,7 @@ from tests.faults.others import Others
 from tests.faults.owed import Owed
 from tests.faults.payments import at_marketplace
 from tests.faults.plan import PlannedOrder, Proof
-from tests.faults.sentences import find_wrong_amounts, read_excess
+from tests.faults.sentences import find_wrong_amounts, read_excess, read_refunds_to_name
 from tests.faults.staff import Staff
 from tests.faults.world import read_money
 from workflows.cancellation import CancellationWorkflow
@@ -52,6 +53,8 @@ class RefundDepartment(Staff):
         """Whoever is asked whose the money of a shared payment is finds that out; otherwise they do as they are told."""
         self._finds_out = self._is_of_shared_payment(wait) and any(words in wait.reason for words in _WHOSE_IT_IS)
         self._excess = read_excess(wait) if wait.target in self.watched.captured_for else None
+        if verb in {Verb.RETRY, Verb.DONE_BY_HAND} and (found := read_refunds_to_name(wait)):
+            return self._say_for_which_order(found)
         if self._finds_out and verb in {Verb.RETRY, Verb.DONE_BY_HAND}:
             owed = await self.moved_by_hand(wait.step, wait.target)
             verb = Verb.NOTHING_DUE if owed is not None and not owed else verb
@@ -74,6 +77,14 @@ class RefundDepartment(Staff):
         if taken and said.verb is Verb.DONE_BY_HAND and self._is_of_shared_payment(wait):
             await self._check_paid_besides(wait.target)
         return taken
+
+    def _say_for_which_order(self, refunds: Sequence[str]) -> Answer:
+        """Whoever names what others have given for this order has moved nothing."""
+        ours = next((refund for refund in refunds if refund in self.watched.refunds_of_others), None)
+        if ours is None:
+            return Answer(Verb.RETRY)
+        nothing = Money.zero(self.watched.order.currency)
+        return Answer(Verb.DONE_BY_HAND, proof=ours, named=True, amount=nothing)
 
     def _is_of_shared_payment(self, wait: Wait) -> bool:
         return wait.target in self.watched.captured_for and wait.step in MONEY_STEPS

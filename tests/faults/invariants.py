@@ -160,8 +160,19 @@ def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invari
     recorded = sum(found.refunded.amount for found in world.carried_out if found.refunded) + sum(
         found.released.amount for found in world.carried_out if found.released
     )
-    if not ours <= recorded <= ours + world.reserved + by_others:
+    if not ours <= recorded <= ours + world.reserved + by_others + _given_up_and_back(world):
         yield Invariant.MONEY, f"the books say {recorded}, counterparts and people {ours}"
+
+
+def _given_up_and_back(world: World) -> int:
+    """What a cancellation had given up of a reservation when it ended, and was captured all the same before the end of a
+    later one, which gave it back: the results of both say so."""
+    total, last = 0, max((found.ended_at or 0 for found in world.carried_out), default=0)
+    captures = [effect for effect in world.money if effect.kind == CAPTURED and effect.by_others]
+    for found in world.carried_out:
+        taken = sum(effect.amount for effect in captures if (found.ended_at or last) < effect.at < last)
+        total += min(found.released.amount if found.released else 0, taken)
+    return total
 
 
 def _may_go_besides(world: World) -> int:

@@ -11,6 +11,7 @@ from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway
 _RESERVED_NO_MORE = re.compile(r"(\S+ [A-Z]{3}) of tender (\S+) of order \S+ is reserved no more")
 _WENT_BACK = re.compile(r"(\S+ [A-Z]{3}) of tender (\S+) of order \S+ went back to the customer")
 _TOO_MUCH = re.compile(r"(\S+ [A-Z]{3}) more than is due")
+_FOR_WHICH_ORDER = re.compile(r"\(refund (\S+?)\)")
 _BY_OTHER_WAYS = ("by hand", "by the bank")
 
 
@@ -18,6 +19,12 @@ def read_excess(wait: Wait) -> Money | None:
     """What is to be collected, below zero, because it was given twice. None: it is about something else."""
     found = _TOO_MUCH.match(wait.reason) if wait.step is StepName.CHECK_REFUND else None
     return found and Money.zero(money(found[1]).currency) - money(found[1])
+
+
+def read_refunds_to_name(wait: Wait) -> tuple[str, ...]:
+    """The refunds of others at a payment that pays other orders too, where a person is asked for which order they were."""
+    is_asked = wait.step is StepName.REVERSE_PAYMENT and "Find out for which order that was" in wait.reason
+    return tuple(_FOR_WHICH_ORDER.findall(wait.reason)) if is_asked else ()
 
 
 def find_wrong_amounts(wait: Wait, cancellation: str, effects: Sequence[AtGateway]) -> Iterator[str]:

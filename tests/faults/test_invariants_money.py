@@ -264,6 +264,27 @@ async def test_a_part_of_a_reservation_goes_back_by_not_being_captured(system: S
     assert {found.invariant for found in broken} == {Invariant.MONEY}
 
 
+async def test_what_was_given_up_and_captured_all_the_same_goes_back_with_the_rest_of_the_order(system: System) -> None:
+    sample = two_lines().model_copy(update={"tenders": (card("64.00 USD", "0.00 USD"),), "parcels": ()})
+    order = await system.shop.place_order(sample)
+    scope = LineScope(line_id="L2", quantity=1)
+    await system.cancel(request(sample, scope))
+    [tender] = order.tenders
+    await system.shop.gateway.capture(tender.reference, money("64.00 USD"), final=True)
+    await system.cancel(request(sample, request_id="the-rest"))
+    said = [Said(verb=Verb.SUBMIT, scope=(scope,)), Said(verb=Verb.SUBMIT)]
+    world = await read_world(system, Watched(order, said))
+    assert violations(world) == []
+    assert [(found.released, found.refunded) for found in world.carried_out] == [
+        (money("24.00 USD"), money("0.00 USD")),
+        (money("0.00 USD"), money("64.00 USD")),
+    ]
+    first, rest = world.cancellations
+    more = first.model_copy(update={"refunded": money("0.01 USD")})
+    [broken] = violations(world.model_copy(update={"cancellations": (more, rest)}))
+    assert "the books say 8801, counterparts and people 6400" in broken.sentence
+
+
 async def test_what_is_delivered_keeps_its_part_of_the_shipping_charge(system: System) -> None:
     sample = SampleOrder(
         order_id=an_id(),

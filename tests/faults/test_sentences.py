@@ -8,7 +8,7 @@ from domain.money import Money, money
 from domain.outcome import State, Wait
 from domain.step import Owner, StepName
 from tests.faults.model import FAILED, REFUNDED, RELEASED, AtGateway
-from tests.faults.sentences import find_wrong_amounts, read_excess
+from tests.faults.sentences import find_wrong_amounts, read_excess, read_refunds_to_name
 
 KEY = "can-1/reverse_payment/T1/1"
 VOID = AtGateway(kind=RELEASED, tender_id="T1", object_id="pi_1", amount=6000, key=f"{KEY}.void")
@@ -68,3 +68,14 @@ def test_what_was_planned_and_not_done_is_reported(sentence: str) -> None:
 def test_what_is_to_be_collected_is_read(step: StepName, excess: Money | None) -> None:
     sentence = "1.50 USD more than is due reached the customer on tender T1."
     assert read_excess(wait_for(sentence, step)) == excess
+
+
+@pytest.mark.parametrize(
+    ("last", "refunds"),
+    [("Find out for which order that was.", ("re_1", "re_2")), ("If it was for something else, retry the step.", ())],
+)
+def test_the_refunds_that_a_person_may_name_are_read(last: str, refunds: tuple[str, ...]) -> None:
+    sentence = (
+        f"Others have refunded 1.50 USD (refund re_1) and 2.00 USD (refund re_2) on the payment of tender T1. {last}"
+    )
+    assert read_refunds_to_name(wait_for(sentence, StepName.REVERSE_PAYMENT)) == refunds
