@@ -82,11 +82,17 @@ def of_other_orders(
 
 
 def given_twice_to_others(world: World) -> int:
-    """What other orders have been given of payments that they share with this one, beyond what was captured for them: by the
-    process, and by somebody in the dashboard. The process takes that refund for this order's."""
+    """What other orders had been given of payments that they share with this one, beyond what was captured for them, when
+    this one was planned: by the process, and by somebody in the dashboard. The process takes that for this order's."""
+    planned_at = max(
+        (effect.at for found in world.cancellations for effect in found.effects if "/verify_order/" in effect.key),
+        default=0,
+    )
     failed = {effect.object_id for effect in world.for_other_orders if effect.kind == FAILED}
     refunds = [
-        effect for effect in world.for_other_orders if effect.kind == REFUNDED and effect.object_id not in failed
+        effect
+        for effect in world.for_other_orders
+        if effect.kind == REFUNDED and effect.object_id not in failed and effect.at < planned_at
     ]
     beyond = 0
     for tender_id, captured in world.captured_for:

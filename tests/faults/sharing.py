@@ -76,7 +76,9 @@ def share_payments(
                 card=_card(other.sample).card,
             )
         )
-        paid |= {part.order_id: _with_refund_by_others(part, happens, choose) for part in parts}
+        for part, of_other in zip(parts, reversed(amounts), strict=True):
+            act = _capture_of_what_was_given_up(part, of_other, happens, choose)
+            paid[part.order_id] = act or _with_refund_by_others(part, happens, choose)
     return tuple(paid.values()), tuple(shared)
 
 
@@ -89,6 +91,19 @@ def _with_refund_by_others(order: PlannedOrder, happens: Callable[[float], bool]
     when = Moment(looks=choose((0, 0, 10, 30)))
     refund = Act(kind=ActKind.REFUNDED_BY_OTHERS, when=when, amount=half)
     return order.model_copy(update={"acts": (refund, *order.acts)}) if half else order
+
+
+def _capture_of_what_was_given_up(
+    order: PlannedOrder, of_other: Money, happens: Callable[[float], bool], choose: Choose
+) -> PlannedOrder | None:
+    """All of it goes back, and is captured all the same: it is more than the other order paid, so that it shows."""
+    card = _card(order.sample)
+    is_all = not order.request.lines and not any(act.request for act in order.acts)
+    if not is_all or card.captured is None or card.amount <= of_other or not happens(0.9):
+        return None
+    when = Moment(looks=choose((0, 10, 30, 100_000)))
+    capture = Act(kind=ActKind.CAPTURED_BY_OTHERS, when=when, beyond=True)
+    return order.model_copy(update={"acts": (*order.acts, capture)})
 
 
 def _as_twin(order: PlannedOrder, order_id: str) -> PlannedOrder:

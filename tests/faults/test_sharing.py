@@ -63,14 +63,22 @@ async def test_a_refund_of_others_is_for_the_order_for_which_it_was_made(system:
     assert not_ours.reserved == 6000, "what was captured for the other one is reserved for this one"
 
 
-async def test_what_was_given_twice_of_a_shared_payment_is_what_another_order_lacks(system: System) -> None:
+async def test_what_was_given_twice_of_a_shared_payment_before_the_plan_is_what_another_order_lacks(
+    system: System,
+) -> None:
     """Somebody had refunded all of the first order, which is cancelled besides: of the second one nothing is left."""
     first, second = await two_orders(system)
     [tender] = second.order.tenders
     first.refunds_of_others.add(await system.shop.gateway.refund_elsewhere(tender.reference, money("40.00 USD")))
+    await system.cancel(request(SampleOrder(order_id=second.order.order_id, lines=(), tenders=())))
+    second.said.append(Said(verb=Verb.SUBMIT))
     _, of_second = await read_worlds(system, [first, second])
     assert given_twice_to_others(of_second) == 4000
+    assert violations(of_second) == []
     assert given_twice_to_others(of_second.model_copy(update={"captured_for": ()})) == 0
+    later = tuple(effect.model_copy(update={"at": float("inf")}) for effect in of_second.for_other_orders)
+    broken = violations(of_second.model_copy(update={"for_other_orders": later}))
+    assert Invariant.MONEY in {found.invariant for found in broken}, "somebody has to be asked"
 
 
 def a_tender(amount: str) -> PlannedTender:

@@ -235,7 +235,7 @@ async def test_what_was_given_up_of_a_shared_reservation_and_captured_is_asked_a
     the 15.79 been captured among them, 15.79 less would be owed; nobody but the shop knows."""
     ours, payment = await two_orders(system, ("310.96 USD",), ("15.79 USD",), captured=None)
     assert (await system.cancel(request(ours))).released == money("310.96 USD")
-    await system.shop.gateway.capture(payment, money("310.96 USD"), final=False)
+    await system.shop.gateway.capture(payment, money("310.96 USD"), final=True)
     handle = await hear(system, ours, payment)
     assert handle
     asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
