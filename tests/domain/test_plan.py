@@ -302,3 +302,27 @@ def test_units_that_leave_without_those_before_them_are_worth_what_the_next_canc
     assert [part.amount for part in left.lines] == [money("72.39 USD")]
     assert left.refund == money("72.39 USD")
     assert of.lines[0].after(2).value_of(1) == money("36.20 USD")
+
+
+@pytest.mark.parametrize(
+    ("release", "captured", "taken"),
+    [
+        ("60.00 USD", "50.00 USD", "0.00 USD"),  # as much as the other order paid
+        ("60.00 USD", "70.00 USD", "60.00 USD"),  # 20.00 at least
+        ("60.00 USD", "110.00 USD", "60.00 USD"),
+        ("20.00 USD", "90.00 USD", "0.00 USD"),  # the other order, and what stays of this one
+        ("20.00 USD", "95.00 USD", "20.00 USD"),
+    ],
+)
+def test_of_a_shared_reservation_that_was_given_up_what_may_have_been_captured_all_the_same_is_owed(
+    release: str, captured: str, taken: str
+) -> None:
+    """E29: 110.00 are reserved for this order of 60.00 and for another one of 50.00."""
+    paid = tender("T1").model_copy(update={"amount": money("60.00 USD")})
+    one = order(line("L1", 1, "20.00 USD"), line("L2", 1, "40.00 USD"), tenders=(paid,))
+    scope = () if release == "60.00 USD" else (LineScope(line_id="L1", quantity=1),)
+    [planned] = plan_of(one, *scope, paid={"T1": payment("0.00 USD", capturable="110.00 USD")}).tenders
+    left = money("110.00 USD") - money(captured)
+    now = payment(captured, capturable=str(left))
+    assert (planned.release, planned.taken_anyway(now)) == (money(release), money(taken))
+    assert planned.may_be_of_others(now) is (captured in {"70.00 USD", "95.00 USD"})
