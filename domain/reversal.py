@@ -33,8 +33,8 @@ class Reversal(Value):
     named, and are among the refunds, of this tender or of another one; or that the bank was to make by a dispute, and that
     were less than was owed, or nothing. `won`: the disputes by which that was nothing. `lapsed_charge_backs`:
     those by which the bank had given something back, and does not any more: it has taken it back, on appeal, or it has
-    settled another cancellation. `asked_about`: the
-    refunds of others at a payment that pays other orders too, which count once a person has named them.
+    settled another cancellation. `asked_about`: the refunds of others at a payment that pays other orders too, which count
+    once a person has named them.
     """
 
     planned: PlannedTender
