@@ -178,17 +178,17 @@ class Crowd(RefundDepartment):
         for asking in [asking for asking in self.asking if asking.done()]:
             self.asking.remove(asking)
             await asking
-        if self.asking or await self._is_busy():
+        if self.asking or await self._is_running():
             return False
-        if (lost := await self._find_lost()) is not None:
+        if (lost := await self._find_lost()) is not None:  # an event may wait for just that cancellation
             self._begin(lost)
             return False
-        return not await self._is_busy()  # what has been sent meanwhile has begun a run
-
-    async def _is_busy(self) -> bool:
         order_id = self.planned.order_id
         if await count_sendings(self.system, order_id) or await count_undelivered(self.system, order_id):
-            return True
+            return False
+        return not await self._is_running()  # what has been sent meanwhile has begun a run
+
+    async def _is_running(self) -> bool:
         status, _ = await self._look()
         return status is WorkflowExecutionStatus.RUNNING
 
