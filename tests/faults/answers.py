@@ -18,6 +18,7 @@ _LIMITS = {
 
 
 def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
+    """An order to try again is kept by no book where there is no cancellation: its effect is that it was tried again."""
     if world.run is None or world.is_open:
         return
     taken = [said for said in world.said if said.accepted]
@@ -35,7 +36,7 @@ def acknowledged_has_effect(world: World) -> Iterator[tuple[Invariant, str]]:
         (Verb.DONE_BY_HAND, "settled_by_hand"),
         (Verb.ROLL_BACK, "roll_back_ordered"),
     ):
-        if verb in verbs and fact not in facts:
+        if verb in verbs and fact not in facts and (verb is not Verb.RETRY or world.cancellations):
             yield Invariant.ANSWERED, f"{verb} was acknowledged, and the books have no {fact}"
     proofs = {proof for found in world.cancellations for proof in found.proofs}
     for said in taken:
@@ -79,11 +80,15 @@ def _carried_out_alone(world: World) -> set[str]:
 
 
 def _given(world: World) -> list[AtGateway]:
+    """Of an order under fraud review what was only reserved needs nobody: its parcel must not leave meanwhile."""
+    suspect = OrderFlag.FRAUD_REVIEW in world.order.flags
     failed = {effect.object_id for effect in world.money if effect.kind == FAILED}
     return [
         effect
         for effect in world.money
-        if effect.kind in {REFUNDED, RELEASED} and not effect.by_others and effect.object_id not in failed
+        if effect.kind in ({REFUNDED} if suspect else {REFUNDED, RELEASED})
+        and not effect.by_others
+        and effect.object_id not in failed
     ]
 
 
@@ -116,7 +121,7 @@ def _given_under_no_key(world: World) -> int:
     at_marketplace = sum(effect.amount for effect in _given(world) if effect.key is None)
     left = price_of(world, dict(world.cancelled)) - world.given_back - world.by_hand - world.by_others - world.waived
     never_taken = (t.amount.amount for t in world.order.tenders if t.tender_id in world.never_taken)
-    not_captured = max(world.reserved - sum(never_taken), 0)
+    not_captured = 0 if OrderFlag.FRAUD_REVIEW in world.order.flags else max(world.reserved - sum(never_taken), 0)
     return at_marketplace + min(not_captured, max(left, 0))
 
 

@@ -152,7 +152,7 @@ def carried_out_gives_what_its_goods_cost(world: World) -> Iterator[tuple[Invari
     most += sum(change.more for change in world.known_changes)
     if ours > most and not left_by_hand:
         yield Invariant.MONEY, f"{ours} went back for units worth {due}"
-    least = due - world.waived - sum(change.less for change in world.known_changes)
+    least = due - world.waived - world.paid_anew - sum(change.less for change in world.known_changes)
     by_others = world.by_others + given_twice_to_others(world)
     given = ours + by_others - sum(change.given_for_it for change in world.changes)
     if given + world.reserved < least:
