@@ -346,7 +346,9 @@ class World(Value):
     def paid_anew(self) -> int:
         """By a payment that the shop has yet to list: what was given up could not be reserved again in a roll-back."""
         undone = {found.cancellation_id for found in self.cancellations if found.outcome not in CARRIED_OUT}
-        given_up = sum(effect.amount for effect in self.money if effect.kind == RELEASED and effect.cancellation in undone)
+        given_up = sum(
+            effect.amount for effect in self.money if effect.kind == RELEASED and effect.cancellation in undone
+        )
         restored = (s for s in self.paid_by_hand if s.step is StepName.RESTORE_PAYMENT and s.cancellation in undone)
         return min(given_up, sum(max(-said.amount.amount, 0) for said in restored if said.amount))
 

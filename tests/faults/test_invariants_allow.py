@@ -35,7 +35,7 @@ async def test_what_was_only_reserved_of_a_suspect_is_released_without_a_second_
 
 
 async def test_a_share_of_the_shipping_charge_goes_back_with_lines_that_are_all_that_there_is(system: System) -> None:
-    """One unit is delivered all the same, so half of the 4.00 for shipping, which has no tax, goes back with the other one."""
+    """One unit is delivered all the same: half of the 4.00 for shipping, which has no tax, goes back with the other."""
     sample = SampleOrder(
         order_id=an_id(),
         lines=(line("L1", 2, "27.97 USD", "5.00 USD"),),
