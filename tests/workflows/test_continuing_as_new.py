@@ -19,7 +19,7 @@ from sandbox.carrier.model import FaultKind as Breakage
 from sandbox.carrier.model import Operation, Script
 from sandbox.gateway.messages import FaultKind
 from sandbox.shop import SampleOrder, line, parcel, request
-from tests.observing import eventually
+from tests.observing import eventually, update_id
 from tests.system import POLICY, Handle, System, customer_of
 from tests.workflows.samples import captured
 from tests.workflows.test_namespaces import elsewhere, waits_at_verification
@@ -82,6 +82,29 @@ async def test_a_run_that_goes_on_and_grows_answers_who_has_sent_a_message(
     refused = await asyncio.wait_for(system.refusal(system.withdraw(current, customer_of(sample))), 20)
     result = await asyncio.wait_for(system.finish(current), 20)
     assert (refused, result.outcome) == (None, Outcome.WITHDRAWN)
+
+
+@pytest.mark.xfail(strict=True, reason="it stands still: the round waits for the answer, and the answer for the round")
+async def test_messages_by_the_hundred_before_the_order_is_verified_hold_up_nobody(
+    real_time_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I3, I6: no worker was there while events arrived, and somebody approved. The answer waits until the run has read the
+    books, and a run that has grown begins no round until all messages are answered."""
+    monkeypatch.setattr(continuing, "_MOST_WORK", 3)
+    system, sample = real_time_system, captured(parcels=())
+    await system.shop.place_order(sample)
+    handle = await system.start(request(sample))
+    for _ in range(3):
+        await system.wake(handle)
+    known_as = "approved-early"
+    update_id.set(known_as)
+    refusal = asyncio.create_task(system.refusal(system.approve(handle)))
+    await eventually(lambda: system.has_arrived(handle, known_as), "the server has the approval")
+    async with system.worker():
+        current = system.current(sample.order_id)
+        result = await asyncio.wait_for(system.finish(current), 30)
+        assert await refusal is not None
+    assert result.outcome is Outcome.CANCELLED
 
 
 async def test_an_order_to_take_over_is_not_lost_when_the_run_continues(
