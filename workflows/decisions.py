@@ -85,14 +85,14 @@ class Decisions:
         self._accepted: list[Written] = []
         self._waits_for_approval = False
         self._tried: set[tuple[StepName, str]] = set()
-        self.has_arrived = not continues
+        self._has_arrived = not continues
         self._has_waited = False
 
     # Questions
 
     def arrive(self) -> None:
         """The run waits, where the one that it continues waited, or has ended."""
-        self.has_arrived = self._has_waited = True
+        self._has_arrived = self._has_waited = True
 
     def open_question(
         self, step: StepName, target: str, why: str, choices: tuple[RefundMethod, ...] = (), *, in_books: bool = True
@@ -145,10 +145,14 @@ class Decisions:
             self._check(message)
 
     def _can_check(self, message: Steering) -> bool:
-        """A withdrawal answers no question: it counts at once, before the money moves. A run that waits without the books
-        has its questions."""
-        has_read = self._has_waited or self._case.last_seq > 0
-        return (self.has_arrived and has_read) or isinstance(message, Withdraw)
+        """A withdrawal answers no question: it counts at once, before the money moves."""
+        return self.can_answer or isinstance(message, Withdraw)
+
+    @property
+    def can_answer(self) -> bool:
+        """The run knows what it asks, and what was said to the runs before it. One that waits without the books has its
+        questions."""
+        return self._has_arrived and (self._has_waited or self._case.last_seq > 0)
 
     def _check(self, message: Steering) -> None:
         try:

@@ -132,9 +132,9 @@ class Waiting:
         return min(grown, max(shortest, _LONGEST_REST))
 
     async def before_round(self) -> None:
-        """No new round begins once it is time to continue as new. A run that continues another one first gets as far as that
-        one was, because only there can it answer what people say meanwhile. Raises ContinuesAsNew."""
-        if self._decisions.has_arrived:
+        """No new round begins once it is time to continue as new. A run first gets as far as it has to be to answer what
+        people say meanwhile: until then their messages wait for it. Raises ContinuesAsNew."""
+        if self._decisions.can_answer:
             await self.continuing.before_round()
 
     async def wait_until(self, ready: Callable[[], bool], within: timedelta | None, timer: str) -> bool:

@@ -32,7 +32,7 @@ def wait_for(sentence: str, step: StepName = StepName.RESTORE_PAYMENT) -> Wait:
     )
 
 
-def told(sentence: str, *effects: AtGateway) -> list[str]:
+def wrong_amounts_in(sentence: str, *effects: AtGateway) -> list[str]:
     return list(find_wrong_amounts(wait_for(sentence), "can-1", effects))
 
 
@@ -47,7 +47,7 @@ def told(sentence: str, *effects: AtGateway) -> list[str]:
     ],
 )
 def test_what_is_right_is_not_reported(sentence: str, effects: tuple[AtGateway, ...]) -> None:
-    assert told(sentence, *effects) == []
+    assert wrong_amounts_in(sentence, *effects) == []
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_is_right_is_not_reported(sentence: str, effects: tuple[AtGateway, 
     ],
 )
 def test_what_was_planned_and_not_done_is_reported(sentence: str) -> None:
-    assert len(told(sentence, VOID, REFUND)) == 1
+    assert len(wrong_amounts_in(sentence, VOID, REFUND)) == 1
 
 
 @pytest.mark.parametrize(

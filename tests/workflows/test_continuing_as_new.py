@@ -84,7 +84,6 @@ async def test_a_run_that_goes_on_and_grows_answers_who_has_sent_a_message(
     assert (refused, result.outcome) == (None, Outcome.WITHDRAWN)
 
 
-@pytest.mark.xfail(strict=True, reason="it stands still: the round waits for the answer, and the answer for the round")
 async def test_messages_by_the_hundred_before_the_order_is_verified_hold_up_nobody(
     real_time_system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,7 +169,7 @@ async def refunded_by_others_besides(system: System) -> tuple[Handle, str, str]:
     return handle, payment, refund
 
 
-async def ask_for_which_order(system: System, handle: Handle, refund: str) -> Wait:
+async def wait_until_asked_for_which_order(system: System, handle: Handle, refund: str) -> Wait:
     asked = await system.wait_for_step(handle, StepName.REVERSE_PAYMENT)
     assert asked
     assert f"others have refunded 20.00 USD (refund {refund})" in asked.reason
@@ -180,7 +180,7 @@ async def ask_for_which_order(system: System, handle: Handle, refund: str) -> Wa
 async def test_a_refund_for_the_other_order_of_one_payment_does_not_count_for_this_one_unasked(system: System) -> None:
     """I1: it was for the second order, whose customer has had it twice. The gateway does not have 20.00 of what is owed."""
     handle, payment, refund = await refunded_by_others_besides(system)
-    await ask_for_which_order(system, handle, refund)
+    await wait_until_asked_for_which_order(system, handle, refund)
     assert (await system.gateway.read_payment(payment)).refunded == money("60.00 USD")
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
 
@@ -203,7 +203,7 @@ async def test_a_refund_of_others_that_a_person_names_for_this_order_of_one_paym
 ) -> None:
     """I11: it was for the first order."""
     handle, payment, refund = await refunded_by_others_besides(system)
-    asked = await ask_for_which_order(system, handle, refund)
+    asked = await wait_until_asked_for_which_order(system, handle, refund)
     await system.resolve(handle, settled(asked, "done_by_hand", refund))
     result = await system.finish(handle)
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("60.00 USD"))
@@ -243,7 +243,7 @@ async def test_what_was_given_up_of_a_shared_reservation_and_captured_is_asked_a
     assert "310.96 USD of tender T1" in asked.reason
     assert "some of that may have been captured for these" in asked.reason
     await system.retry(handle, StepName.REVERSE_PAYMENT, "T1")
-    asked = await ask_whose_it_is(system, handle)
+    asked = await wait_until_asked_whose_it_is(system, handle)
     refund = await system.shop.gateway.refund_elsewhere(payment, money("310.96 USD"))
     await system.resolve(handle, settled(asked, "done_by_hand", refund))
     result = await system.finish(handle)
@@ -259,7 +259,7 @@ async def test_what_of_it_was_captured_for_the_other_order_is_kept_when_a_person
     await system.wait_for_state(handle, State.WAITING_FOR_APPROVAL)
     await system.shop.gateway.capture(payment, money("310.96 USD"), final=True)
     await system.approve(handle)
-    asked = await ask_whose_it_is(system, handle)
+    asked = await wait_until_asked_whose_it_is(system, handle)
     refund = await system.shop.gateway.refund_elsewhere(payment, money("295.17 USD"))
     await system.resolve(handle, settled(asked, "done_by_hand", refund))
 
@@ -267,13 +267,13 @@ async def test_what_of_it_was_captured_for_the_other_order_is_kept_when_a_person
         return any("15.79 USD may be owed" in wait.reason for wait in (await system.progress(handle)).waits)
 
     await eventually(is_asked_for_the_rest, "a person is asked about the rest")
-    await system.resolve(handle, settled(await ask_whose_it_is(system, handle), "nothing_due", "ORDER-2"))
+    await system.resolve(handle, settled(await wait_until_asked_whose_it_is(system, handle), "nothing_due", "ORDER-2"))
     result = await system.finish(handle)
     assert (result.outcome, result.refunded) == (Outcome.CANCELLED, money("295.17 USD"))
     assert (await system.gateway.read_payment(payment)).refunded == money("295.17 USD")
 
 
-async def ask_whose_it_is(system: System, handle: Handle) -> Wait:
+async def wait_until_asked_whose_it_is(system: System, handle: Handle) -> Wait:
     found: list[Wait] = []
 
     async def is_asked() -> bool:
